@@ -1,0 +1,46 @@
+# One machine, two commands: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+PENSTOCK := .venv/bin/penstock
+READY := .venv/.ready
+# Where it is set, every process would compile every module that it imports, again and again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test lint bench up down lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(READY)  ## a real year of flights becomes a live function, through every gate
+	@.venv/bin/python -m demo
+
+test: $(READY) lint  ## prove it: lint, types, import rules and every test
+	@.venv/bin/python -m pytest
+
+lint: $(READY)  ## style, types and import rules
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q .
+	@.venv/bin/mypy penstock plugins
+	@.venv/bin/lint-imports --no-cache
+
+bench: $(READY)  ## every speed that the docs claim, beside its peers
+	@.venv/bin/python -m bench
+
+up: $(READY)  ## start Airflow, MLflow and the function host on loopback; prints URLs and the login
+	@$(PENSTOCK) up
+
+down: $(READY)  ## stop exactly what `up` and `demo` started
+	@$(PENSTOCK) down
+
+lock: $(READY)  ## resolve requirements.in and the rooms' locks again
+	@scripts/lock
+
+clean: down  ## remove the environment and all state
+	rm -rf .venv var
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Penstock needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m uv --version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@.venv/bin/python -m uv pip install --quiet --require-hashes -r requirements.txt
+	@.venv/bin/python -m uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $(READY)

@@ -1,0 +1,121 @@
+"""`python -m penstock_function --package DIR --port N`: prove a package, then serve it.
+
+Without `--package` it serves at once and waits for OpenWhisk's `POST /init`. It says on stdout, as JSON lines,
+when it is ready and on which port; SIGTERM ends it after the requests in hand are answered.
+
+Exit codes: 0 stopped by a signal, 1 the port cannot be had, 2 wrong arguments, 3 the package is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+import uvicorn
+
+from penstock_function import logs
+from penstock_function.app import build
+from penstock_function.package import Package, PackageError
+from penstock_function.service import Service
+
+DRAIN_SECONDS = 10  # what a request in hand gets to end after SIGTERM; Kubernetes kills after 30
+
+
+class _Server(uvicorn.Server):
+    """Says that it is ready once it listens."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, service: Service) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._service = service
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        package = self._service.package
+        logs.event(
+            "ready" if package else "waiting",
+            port=self._listener.getsockname()[1],
+            bind=self._listener.getsockname()[0],
+            name=package.name if package else None,
+            version=package.version if package else None,
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until a signal comes; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    # Until the server takes signals over, and again when it has drained: leave, and leave well.
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    service = Service()
+    if options.package is not None:
+        try:
+            service.serve(Package.load(options.package))
+        except PackageError as error:
+            logs.trouble("refused", package=options.package, reason=str(error))
+            return 3
+    try:
+        listener = _listen(options.bind, options.port)
+    except OSError as error:
+        logs.trouble(
+            "refused", reason=f"cannot listen on {options.bind} port {options.port}: {error.strerror}"
+        )
+        return 1
+    handler = logs.JsonHandler(logging.WARNING)
+    logging.getLogger("uvicorn").addHandler(handler)
+    config = uvicorn.Config(
+        build(service),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,  # /metrics counts requests; a line each would cost as much as the scoring
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    _Server(config, listener, service).run([listener])
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="penstock_function", description="Serve a function package over HTTP."
+    )
+    parser.add_argument("--package", metavar="DIR", help="the package; without it, wait for POST /init")
+    parser.add_argument(
+        "--port", type=_port, default=8080, help="0 takes a free one and says which (default 8080)"
+    )
+    parser.add_argument("--bind", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, expected 0 to 65535")
+    return int(text)
+
+
+def _listen(bind: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(bind, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _leave(signum: int, frame: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The function over HTTP: predictions, their description, health and metrics, and OpenWhisk's two calls."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from importlib import resources
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from penstock_function import logs, openapi
+from penstock_function.exchange import ClientGoneError, read_body, respond
+from penstock_function.metrics import CONTENT_TYPE
+from penstock_function.openwhisk import Init, Run
+from penstock_function.service import Refusal, Service
+
+# Parsed JSON takes up to 25 times its bytes, so this bounds a request to some 200 MB and a second of work.
+MAX_BODY = 8 * 2**20
+
+# The page may do no more than show itself and call this function.
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'"
+
+
+class Predict:
+    """`POST /predict` as an ASGI app of its own, as Starlette's request and response cost a third of a call."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = time.perf_counter()
+        service = self._service
+        try:
+            body = await read_body(scope, receive, MAX_BODY)
+            answer = await service.work(service.predict_json, body)
+            status = 200
+        except Refusal as refusal:
+            status, answer = refusal.status, orjson.dumps(refusal.body())
+            service.metrics.failed(refusal.kind)
+        except ClientGoneError:
+            service.metrics.failed("client_gone")
+            return
+        except Exception as error:
+            # Not the client's doing: the model or this program failed. Say so, and go on serving.
+            logs.failure("predict_failed", error)
+            status, answer = 500, orjson.dumps({"error": f"the model failed: {type(error).__name__}"})
+            service.metrics.failed("model")
+        await respond(send, status, answer, service.headers)
+        service.metrics.answered("/predict", status, time.perf_counter() - start)
+
+
+class Pages:
+    """What a person, a probe or a scraper reads about the function."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def health(self, _: Request) -> Response:
+        """200 once the package has proved itself, otherwise 503 with the reason."""
+        package = self._service.package
+        if package is None:
+            return self._json({"status": "not ready", "reason": self._service.reason}, 503)
+        return self._json(
+            {"status": "ready", "name": package.name, "version": package.version, "key": package.key}
+        )
+
+    async def openapi(self, _: Request) -> Response:
+        """The OpenAPI document of this model."""
+        package = self._service.package
+        if package is None:
+            return self._json({"error": f"the function is not ready: {self._service.reason}"}, 503)
+        return self._json(openapi.describe(package, MAX_BODY))
+
+    async def docs(self, _: Request) -> Response:
+        """A page that shows the description and sends requests; it needs nothing from any other server."""
+        headers = {"content-security-policy": _PAGE_POLICY}
+        return Response(self._page, media_type="text/html", headers=headers)
+
+    async def metrics(self, _: Request) -> Response:
+        """All metrics for Prometheus."""
+        return Response(self._service.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    async def error(self, request: Request, error: Exception) -> Response:
+        """An unknown path or method, in the same form as every other error."""
+        assert isinstance(error, HTTPException)
+        allowed = (error.headers or {}).get("Allow")
+        hint = f"use {allowed}" if allowed else "GET /docs shows what is"
+        sentence = f"{request.method} {request.url.path[:200]} is not served ({error.detail}): {hint}"
+        response = self._json({"error": sentence}, error.status_code)
+        response.headers.update(error.headers or {})
+        return response
+
+    @cached_property
+    def _page(self) -> bytes:
+        return resources.files("penstock_function").joinpath("docs.html").read_bytes()
+
+    def _json(self, content: object, status: int = 200) -> Response:
+        response = Response(orjson.dumps(content), status, media_type="application/json")
+        for name, value in self._service.headers:
+            response.headers[name.decode("ascii")] = value.decode("ascii")
+        return response
+
+
+def build(service: Service) -> ASGIApp:
+    """The ASGI app that serves `service`."""
+    pages = Pages(service)
+    init = Init(service)
+    calls: dict[str, ASGIApp] = {"/predict": Predict(service), "/init": init, "/run": Run(service, init)}
+    starlette = Starlette(
+        routes=[
+            *(Route(path, call, methods=["POST"]) for path, call in calls.items()),
+            Route("/health", pages.health),
+            Route("/openapi.json", pages.openapi),
+            Route("/docs", pages.docs),
+            Route("/metrics", pages.metrics),
+        ],
+        exception_handlers={HTTPException: pages.error},
+    )
+
+    # A path with a slash too many is unknown; a redirect would lead past a proxy's prefix.
+    starlette.router.redirect_slashes = False
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # The calls that matter for speed do not pass through Starlette's routing and middleware.
+        call = calls.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        await (call or starlette)(scope, receive, send)
+
+    return app

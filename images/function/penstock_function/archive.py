@@ -1,0 +1,59 @@
+"""A package as a zip, read in memory: nothing is written, so no entry can land outside a folder."""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+
+from penstock_function.package import MANIFEST, MODEL, SAMPLES, PackageError
+
+MAX_UNPACKED = 256 * 2**20  # bytes of all files together; a forest of a thousand deep trees is a tenth of it
+_FILES = {MANIFEST, MODEL, SAMPLES}
+
+
+def reader(data: bytes) -> Callable[[str], bytes]:
+    """A function that reads the files of the zipped package `data`, for `Package.read`.
+
+    Raises:
+        PackageError: not a zip, an entry that is no file of a package (a path, a link, a folder, a
+            duplicate), or more than MAX_UNPACKED bytes when unpacked.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError) as error:
+        raise PackageError(f"the package is not a zip file: {error}") from error
+    entries: dict[str, zipfile.ZipInfo] = {}
+    for entry in archive.infolist():
+        # Only the three plain names are let through, which rules out absolute paths, `..` and folders.
+        if entry.filename not in _FILES or stat.S_ISLNK(entry.external_attr >> 16):
+            raise PackageError(
+                f"the zip holds {entry.filename!r:.200}, which is no file of a package;"
+                f" it may hold {', '.join(sorted(_FILES))} at its top, and nothing else"
+            )
+        if entry.filename in entries:
+            raise PackageError(f"the zip holds {entry.filename} twice")
+        entries[entry.filename] = entry
+    unpacked = sum(entry.file_size for entry in entries.values())
+    if unpacked > MAX_UNPACKED:
+        raise PackageError(f"the package unpacks to {unpacked} bytes, at most {MAX_UNPACKED} are allowed")
+
+    def read(name: str) -> bytes:
+        if name not in entries:
+            raise PackageError(f"the zip has no {name}; it must hold {', '.join(sorted(_FILES))}")
+        try:
+            # Reading stops at the size that the entry states, so a false one cannot pass the limit.
+            return archive.read(entries[name])
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            OSError,
+        ) as error:
+            raise PackageError(f"{name} cannot be unpacked: {error}") from error
+
+    return read

@@ -1,0 +1,168 @@
+"""The OpenAPI description of one function, made from its model's columns and a sample of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from penstock_function.package import Field, FieldType, Package
+
+_TYPES: dict[FieldType, dict[str, Any]] = {
+    "string": {"type": ["string", "null"]},
+    "double": {"type": ["number", "null"], "format": "double"},
+    "float": {"type": ["number", "null"], "format": "float"},
+    "long": {"type": ["integer", "null"], "minimum": -(2**53), "maximum": 2**53},
+    "int": {"type": ["integer", "null"], "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1},
+    "boolean": {"type": ["boolean", "null"]},
+}
+
+
+def describe(package: Package, max_body: int) -> dict[str, Any]:
+    """An OpenAPI 3.1 document of `POST /predict`; `max_body` is the largest body in bytes."""
+    record, answer = _example(package)
+    names = {"name": package.name, "version": package.version}
+    examples = {
+        "one": {"summary": "One record", "value": record},
+        "many": {"summary": "Many records", "value": [record]},
+    }
+    answers = {
+        "one": {"summary": "One record", "value": {**names, **answer}},
+        "many": {"summary": "Many records", "value": {**names, "predictions": [answer]}},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": package.name,
+            "version": package.version,
+            "description": f"A {package.task} model with {len(package.inputs)} input columns."
+            f" Training key {package.key}.",
+        },
+        # Relative to this document, so that it also holds behind a proxy that serves many functions.
+        "servers": [{"url": "."}],
+        "paths": {
+            "/predict": {
+                "post": {
+                    "operationId": "predict",
+                    "summary": "Score one record or many",
+                    "requestBody": {
+                        "required": True,
+                        "description": f"At most {max_body} bytes.",
+                        "content": {"application/json": {"schema": _request(package), "examples": examples}},
+                    },
+                    "responses": {
+                        "200": {
+                            "description": "The answer to each record, in order.",
+                            "headers": {
+                                "x-penstock-version": {
+                                    "description": "The version of the model that answered.",
+                                    "schema": {"type": "string"},
+                                }
+                            },
+                            "content": {
+                                "application/json": {
+                                    "schema": {"anyOf": [_ref("One"), _ref("Many")]},
+                                    "examples": answers,
+                                }
+                            },
+                        },
+                        "400": _error("The body is not JSON."),
+                        "408": _error("The body did not arrive in time."),
+                        "413": _error("The body is too large."),
+                        "422": _error("A record does not fit the columns, or the model refuses a value."),
+                    },
+                }
+            }
+        },
+        "components": {"schemas": _schemas(package)},
+    }
+
+
+def _example(package: Package) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The sample with the fewest nulls among those that get an answer."""
+    pairs = list(zip(package.samples.records, package.samples.answers, strict=True))
+    return min(
+        pairs, key=lambda pair: ("invalid" in pair[1], sum(value is None for value in pair[0].values()))
+    )
+
+
+def _request(package: Package) -> dict[str, Any]:
+    many = {"type": "array", "items": _ref("Record"), "minItems": 1}
+    shapes = [_ref("Record"), many]
+    if all(field.name != "records" for field in package.inputs):
+        shapes.append(
+            {
+                "type": "object",
+                "properties": {"records": many},
+                "required": ["records"],
+                "additionalProperties": False,
+            }
+        )
+    return {"anyOf": shapes}
+
+
+def _schemas(package: Package) -> dict[str, Any]:
+    answer = _answer(package)
+    names = {"name": {"const": package.name}, "version": {"const": package.version}}
+    return {
+        "Record": {
+            "type": "object",
+            "description": "A value for every column; null where it is not known.",
+            "properties": {field.name: _column(field) for field in package.inputs},
+            "required": [field.name for field in package.inputs],
+            "additionalProperties": False,
+        },
+        "One": _object({**names, **answer}),
+        "Many": _object({**names, "predictions": {"type": "array", "items": _object(answer)}}),
+        "Error": {
+            "type": "object",
+            "properties": {
+                "error": {"type": "string", "description": "What is wrong, in a sentence."},
+                "faults": {
+                    "type": "array",
+                    "items": _object(
+                        {
+                            "row": {"type": "integer", "description": "The record, counted from 0."},
+                            "field": {
+                                "type": "string",
+                                "description": "The column; empty for the whole row.",
+                            },
+                            "found": {"type": "string"},
+                            "expected": {"type": "string"},
+                        }
+                    ),
+                },
+            },
+            "required": ["error"],
+        },
+    }
+
+
+def _answer(package: Package) -> dict[str, Any]:
+    number = {"type": ["number", "null"], "format": "double"}
+    if not package.classes:
+        return {"prediction": number}
+    answer: dict[str, Any] = {"prediction": {"enum": [*package.classes, None]}}
+    if package.output == "probability":
+        answer["probability"] = _object({str(value): number for value in package.classes})
+    return answer
+
+
+def _column(field: Field) -> dict[str, Any]:
+    return dict(_TYPES[field.type])
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _error(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": _ref("Error")}}}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}

@@ -1,0 +1,150 @@
+"""OpenWhisk's action interface: `POST /init` once, then `POST /run` for each activation.
+
+The protocol: https://github.com/apache/openwhisk/blob/master/docs/actions-new.md#action-interface
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import sys
+import time
+from typing import Any
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from penstock_function import archive, logs
+from penstock_function.exchange import ClientGoneError, read_body, respond
+from penstock_function.package import Package, PackageError
+from penstock_function.records import describe
+from penstock_function.service import Body, Refusal, Service, parse
+
+SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
+MAX_INIT = 64 * 2**20  # OpenWhisk allows 48 MB of code, and as base64 in JSON it is what it sends
+MAX_RUN = 8 * 2**20  # OpenWhisk allows parameters of 1 MiB, and an operator may raise it
+
+# What is wrong with the input, not with the container.
+_APPLICATION_ERRORS = {413, 422}
+
+
+class Init:
+    """`POST /init`: takes the package as a zip in base64, or confirms the one that the process started with."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._begun = False
+        self.done = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body = await read_body(scope, receive, MAX_INIT)
+            if self._begun:
+                raise Refusal(403, "init", "this function is initialised already, which is done once")
+            self._begun = True
+            try:
+                # Loading a large model takes a while; health checks are answered meanwhile.
+                answer = await asyncio.to_thread(self._initialise, body)
+                status, self.done = 200, True
+            finally:
+                self._begun = self.done
+        except Refusal as refusal:
+            status, answer = refusal.status, {"error": str(refusal)}
+            self._service.metrics.failed(refusal.kind)
+            logs.trouble("init_failed", reason=str(refusal))
+            _end_of_activation()  # a container whose init failed runs nothing more: its log ends here
+        except ClientGoneError:
+            return
+        await respond(send, status, orjson.dumps(answer), self._service.headers)
+
+    def _initialise(self, body: Body) -> dict[str, Any]:
+        value = _member(parse(body), "value")
+        code = value.get("code")
+        served = self._service.package
+        if not code:
+            if served is None:
+                raise Refusal(
+                    400, "init", "value.code is empty and the process was started without a package"
+                )
+            return {"name": served.name, "version": served.version}
+        if served is not None:
+            raise Refusal(
+                403,
+                "init",
+                f"this process serves {served.name} {served.version} from its image: send no value.code",
+            )
+        if not isinstance(code, str) or value.get("binary") is not True:
+            raise Refusal(
+                400, "init", "value.code must be a zip of a package in base64, with value.binary true"
+            )
+        try:
+            package = Package.read(archive.reader(base64.b64decode(code, validate=True)))
+            self._service.serve(package)
+        except (binascii.Error, ValueError) as error:
+            raise Refusal(400, "init", f"value.code is not base64: {error}") from error
+        except PackageError as error:
+            raise Refusal(422, "init", str(error)) from error
+        logs.event("initialised", name=package.name, version=package.version)
+        return {"name": package.name, "version": package.version}
+
+
+class Run:
+    """`POST /run`: one activation, whose `value` is one record or {"records": [...]}.
+
+    OpenWhisk takes any status but 200 as a broken container and destroys it, and of a result with a
+    top-level `error` it keeps that one value. So wrong input is a 200 whose `error` holds everything.
+    """
+
+    def __init__(self, service: Service, init: Init) -> None:
+        self._service = service
+        self._init = init
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = time.perf_counter()
+        status = 200
+        answer: dict[str, Any]
+        try:
+            if not self._init.done:
+                raise Refusal(403, "not_ready", "the function is not initialised: POST /init comes first")
+            answer = await self._service.work(self._activate, await read_body(scope, receive, MAX_RUN))
+        except Refusal as refusal:
+            status = 200 if refusal.status in _APPLICATION_ERRORS else refusal.status
+            answer = {"error": {"message": str(refusal), "faults": refusal.faults}}
+            self._service.metrics.failed(refusal.kind)
+        except ClientGoneError:
+            return
+        except Exception as error:
+            logs.failure("run_failed", error)
+            status, answer = 500, {"error": f"the model failed: {type(error).__name__}"}
+            self._service.metrics.failed("model")
+        finally:
+            _end_of_activation()
+        await respond(send, status, orjson.dumps(answer), self._service.headers)
+        self._service.metrics.answered("/run", status, time.perf_counter() - start)
+
+    def _activate(self, body: Body) -> dict[str, Any]:
+        activation = parse(body)
+        value = _member(activation, "value")
+        # A web action adds what it knows of the HTTP request under these names.
+        record = {name: entry for name, entry in value.items() if not name.startswith("__ow_")}
+        try:
+            return self._service.predict(record)
+        except Refusal as refusal:
+            logs.trouble("refused", activation_id=activation.get("activation_id"), reason=str(refusal))
+            raise
+
+
+def _member(request: Any, name: str) -> dict[str, Any]:
+    value = request.get(name) if isinstance(request, dict) else None
+    if not isinstance(value, dict):
+        found = describe(value) if isinstance(request, dict) else f"a body that is {describe(request)}"
+        raise Refusal(400, "protocol", f"`{name}` must be a JSON object, found {found}")
+    return value
+
+
+def _end_of_activation() -> None:
+    """Tell OpenWhisk that the log of this activation is complete, on both streams."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.write(f"{SENTINEL}\n")
+        stream.flush()

@@ -1,0 +1,219 @@
+"""A function package: the folder (or zip) that is deployed, read once and checked against its own digests."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import orjson
+
+FORMAT = 1
+MANIFEST = "function.json"
+MODEL = "model.onnx"
+SAMPLES = "samples.json"
+
+FieldType = Literal["string", "double", "float", "long", "int", "boolean"]
+Task = Literal["binary", "multiclass", "regression"]
+Output = Literal["probability", "prediction"]
+
+# What goes into a URL, a response header and a metric's label must be harmless in all of them.
+_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
+
+
+class PackageError(Exception):
+    """The package cannot be served: what is wrong with it, where, and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One input column of the model: its name and its Spark type."""
+
+    name: str
+    type: FieldType
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Records with the answers that Spark gave for them, in the same order."""
+
+    records: tuple[Mapping[str, Any], ...]
+    answers: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A checked package in memory; `model` holds the very bytes whose digest was checked."""
+
+    name: str
+    version: str
+    key: str
+    task: Task
+    inputs: tuple[Field, ...]
+    classes: tuple[Any, ...]
+    output: Output
+    tolerance: float
+    environment: Mapping[str, str]
+    samples: Samples
+    model: bytes = field(repr=False)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Package:
+        """Read the package in the folder `path`.
+
+        Raises:
+            PackageError: a file is missing, the manifest is wrong, or a digest differs.
+        """
+        folder = Path(path)
+
+        def read(name: str) -> bytes:
+            try:
+                return (folder / name).read_bytes()
+            except OSError as error:
+                raise PackageError(
+                    f"{folder / name} cannot be read ({error.strerror}); a package is a folder"
+                    f" with {MANIFEST}, {MODEL} and {SAMPLES}"
+                ) from error
+
+        return cls.read(read)
+
+    @classmethod
+    def read(cls, read: Callable[[str], bytes]) -> Package:
+        """Build a package from a function that gives the content of a file by its name.
+
+        Raises:
+            PackageError: the manifest is wrong (every fault is named) or a digest differs.
+        """
+        manifest = _json_object(read(MANIFEST), MANIFEST)
+        faults = _faults(manifest)
+        if faults:
+            raise PackageError(f"{MANIFEST} is wrong: " + "; ".join(faults))
+        content: dict[str, bytes] = {}
+        for name, expected in manifest["files"].items():
+            content[name] = read(name)
+            found = hashlib.sha256(content[name]).hexdigest()
+            if found != expected:
+                raise PackageError(
+                    f"{name} is not the file that was packaged: its sha256 is {found}, {MANIFEST} says {expected};"
+                    " build the package again"
+                )
+        return cls(
+            name=manifest["name"],
+            version=manifest["version"],
+            key=manifest["key"],
+            task=manifest["task"],
+            inputs=tuple(Field(entry["name"], entry["type"]) for entry in manifest["inputs"]),
+            classes=tuple(manifest["classes"] or ()),
+            output=manifest["output"],
+            tolerance=float(manifest["tolerance"]),
+            environment=manifest.get("environment", {}),
+            samples=_samples(content[SAMPLES]),
+            model=content[MODEL],
+        )
+
+
+def _json_object(data: bytes, name: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise PackageError(f"{name} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise PackageError(f"{name} must hold a JSON object, it holds {type(value).__name__}")
+    return value
+
+
+def _samples(data: bytes) -> Samples:
+    value = _json_object(data, SAMPLES)
+    records, answers = value.get("records"), value.get("answers")
+    for name, part in (("records", records), ("answers", answers)):
+        if not isinstance(part, list) or not all(isinstance(entry, dict) for entry in part):
+            raise PackageError(f"{SAMPLES}: `{name}` must be a list of objects")
+    records, answers = cast("list[dict[str, Any]]", records), cast("list[dict[str, Any]]", answers)
+    if not records or len(records) != len(answers):
+        raise PackageError(
+            f"{SAMPLES} must hold at least one record and one answer for each;"
+            f" it holds {len(records)} records and {len(answers)} answers"
+        )
+    return Samples(tuple(records), tuple(answers))
+
+
+def _faults(manifest: Mapping[str, Any]) -> list[str]:
+    """Every fault of a manifest, each with what was found and what is allowed."""
+    if manifest.get("format") != FORMAT:
+        # Nothing else can be judged in a format that this runtime does not know.
+        return [f"format is {manifest.get('format')!r}, this runtime reads format {FORMAT}"]
+    faults: list[str] = []
+
+    def check(name: str, good: bool, expected: str) -> bool:
+        if not good:
+            faults.append(f"{name} is {manifest.get(name)!r:.80}, expected {expected}")
+        return good
+
+    for name in ("name", "version"):
+        value = manifest.get(name)
+        check(
+            name,
+            isinstance(value, str) and bool(_TOKEN.fullmatch(value)),
+            "1 to 128 of A-Z a-z 0-9 _ . - that start with a letter or digit",
+        )
+    check("key", isinstance(manifest.get("key"), str), "the training key")
+    check("runtime", manifest.get("runtime") == "onnx", "'onnx'")
+    check("task", manifest.get("task") in get_args(Task), " or ".join(get_args(Task)))
+    check("output", manifest.get("output") in get_args(Output), " or ".join(get_args(Output)))
+    tolerance = manifest.get("tolerance")
+    number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
+    check("tolerance", number and 0 <= cast("float", tolerance) < 1, "a number from 0 to below 1")
+    check("environment", isinstance(manifest.get("environment", {}), dict), "an object")
+    check(
+        "files",
+        _digests(manifest.get("files")),
+        f"a sha256 for each of {MODEL} and {SAMPLES}, and no other file",
+    )
+    check(
+        "classes",
+        _classes(manifest.get("classes"), manifest.get("task")),
+        "null for a regression, otherwise two or more different strings or whole numbers",
+    )
+    inputs = manifest.get("inputs")
+    if check("inputs", isinstance(inputs, list) and bool(inputs), "a list of one or more columns"):
+        faults.extend(_input_faults(cast("list[Any]", inputs)))
+    return faults
+
+
+def _input_faults(inputs: Sequence[Any]) -> list[str]:
+    faults = []
+    seen: set[str] = set()
+    for position, entry in enumerate(inputs):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        kind = entry.get("type") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not name or kind not in get_args(FieldType):
+            faults.append(
+                f"inputs[{position}] is {entry!r:.80}, expected a name and a type of {', '.join(get_args(FieldType))}"
+            )
+        elif name in seen:
+            faults.append(f"inputs[{position}] repeats the column {name!r}")
+        else:
+            seen.add(name)
+    return faults
+
+
+def _digests(files: Any) -> bool:
+    return (
+        isinstance(files, dict)
+        and set(files) == {MODEL, SAMPLES}
+        and all(isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) for value in files.values())
+    )
+
+
+def _classes(classes: Any, task: Any) -> bool:
+    if task == "regression":
+        return classes is None
+    return (
+        isinstance(classes, list)
+        and len(classes) >= 2
+        and all(type(value) in (str, int) for value in classes)
+        and len({str(value) for value in classes}) == len(classes)
+    )

@@ -1,0 +1,148 @@
+"""What every protocol shares: the model that answers (or why none does yet), and a body turned into an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import orjson
+
+from penstock_function.metrics import Metrics
+from penstock_function.package import Package, PackageError
+from penstock_function.records import Fault, InputError, describe
+from penstock_function.scorer import Scorer
+
+T = TypeVar("T")
+Body = bytes | bytearray
+
+# A body of 64 KiB (some 250 records) is parsed, scored and written in under a millisecond, and a hop to a
+# thread costs a tenth of that and a place in its queue: such bodies are scored where they arrive. Larger
+# ones would hold up every other request, so they go to a thread; the scoring itself releases the GIL.
+INLINE_BODY = 64 * 2**10
+
+VERSION_HEADER = b"x-penstock-version"
+_EXPECTED = 'one record (a JSON object), an array of records, or {"records": [...]}'
+
+
+class Refusal(Exception):
+    """A request that gets no answer: the HTTP status, a kind for the metrics, a sentence, the faults."""
+
+    def __init__(self, status: int, kind: str, error: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(error)
+        self.status = status
+        self.kind = kind
+        self.faults = list(faults)
+
+    def body(self) -> dict[str, Any]:
+        """The JSON that the client gets; `faults` only where there are some."""
+        return {"error": str(self), "faults": self.faults} if self.faults else {"error": str(self)}
+
+
+class Service:
+    """One function: at first without a model, then serving one proven package for the rest of its life."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.reason = "no package yet: waiting for POST /init"
+        self._scorer: Scorer | None = None
+        self._names: dict[str, Any] = {}
+        self._wraps = True
+        self.headers: list[tuple[bytes, bytes]] = []
+        # One thread: scoring two large bodies at once would only make both late.
+        self._large = ThreadPoolExecutor(1, "score")
+
+    @property
+    def package(self) -> Package | None:
+        """The package that answers, None until one has proved itself."""
+        return None if self._scorer is None else self._scorer.package
+
+    def serve(self, package: Package) -> None:
+        """Prove `package`, then answer with it.
+
+        Raises:
+            PackageError: it cannot be loaded or does not give its samples' answers; `reason` says it too.
+        """
+        try:
+            scorer = Scorer(package)
+            scorer.prove()
+        except PackageError as error:
+            self.reason = str(error)
+            raise
+        self._names = {"name": package.name, "version": package.version}
+        # A model may have a column of that name; then an object is always one record.
+        self._wraps = all(field.name != "records" for field in package.inputs)
+        self.headers = [(VERSION_HEADER, package.version.encode("ascii"))]
+        self.metrics.serves(package)
+        self._scorer = scorer
+
+    def predict(self, value: Any) -> dict[str, Any]:
+        """The answer to a parsed body: one record or many.
+
+        Raises:
+            Refusal: 422 when the records do not fit the model, 503 when there is no model yet.
+        """
+        if self._scorer is None:
+            raise Refusal(503, "not_ready", f"the function is not ready: {self.reason}")
+        if isinstance(value, dict) and not (self._wraps and "records" in value):
+            answer = self._score([value])[0]
+            return {**self._names, **answer}
+        return {**self._names, "predictions": self._score(self._records(value))}
+
+    async def work(self, function: Callable[[Body], T], body: Body) -> T:
+        """`function(body)`, on a thread if the body is so large that it would hold up the event loop."""
+        if len(body) <= INLINE_BODY:
+            return function(body)
+        return await asyncio.get_running_loop().run_in_executor(self._large, function, body)
+
+    def predict_json(self, body: Body) -> bytes:
+        """As `predict`, from JSON to JSON.
+
+        Raises:
+            Refusal: also 400 when the body is not JSON.
+        """
+        return orjson.dumps(self.predict(parse(body)))
+
+    def _records(self, value: Any) -> list[Any]:
+        if isinstance(value, dict):
+            others = [name for name in value if name != "records"]
+            if others:
+                raise _misshapen(f"the field {others[0]!r:.60} beside `records`", "`records` alone")
+            value = value["records"]
+        if not isinstance(value, list):
+            raise _misshapen(describe(value), _EXPECTED)
+        if not value:
+            raise _misshapen("an empty array", "at least one record")
+        return value
+
+    def _score(self, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        assert self._scorer is not None
+        try:
+            answers = self._scorer.score(records)
+        except InputError as error:
+            raise Refusal(422, "input", str(error), error.faults) from error
+        self.metrics.scored(len(answers))
+        return answers
+
+
+def parse(body: Body) -> Any:
+    """The JSON value of a body.
+
+    Raises:
+        Refusal: 400 with the place of the first thing that is not JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if not body:
+            raise Refusal(400, "json", f"the body is empty, expected {_EXPECTED}") from error
+        hint = "; NaN and Infinity are not JSON, send null" if b"NaN" in body or b"Infinity" in body else ""
+        raise Refusal(400, "json", f"the body is not JSON: {error}{hint}") from error
+
+
+def _misshapen(found: str, expected: str) -> Refusal:
+    fault: Fault = {"row": 0, "field": "", "found": found, "expected": expected}
+    return Refusal(
+        422, "input", f"the body is not what the model reads: found {found}, expected {expected}", [fault]
+    )

@@ -1,0 +1,1 @@
+"""From a saved Spark pipeline to an ONNX graph in double precision, without a JVM."""

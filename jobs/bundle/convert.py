@@ -1,0 +1,139 @@
+"""A saved Spark pipeline to an ONNX graph in double precision, with the interface that a function serves.
+
+Inputs: one rank-1 tensor [N] per field, in order: tensor(string) for `string` ("\\0" is null, which StringIndexer
+treats as it treats the unseen), tensor(double) for the rest (NaN is null). Outputs, rank-1 [N] too: `prediction`
+(double), `probability_0`, ... (double) of a classifier, and, only when a stage can refuse a row, `invalid` (string): ""
+or the column that was refused; the other outputs of such a row are NaN.
+
+A stage that raises on a bad value (handleInvalid="error") refuses the row when the answer needs its output: Spark
+computes no column that nobody asks for. A stage that drops rows ("skip") refuses the row always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from jobs.bundle import saved
+from jobs.bundle.check import check_estimator, check_supported, supported
+from jobs.bundle.errors import BundleError, UnsupportedStage
+from jobs.bundle.field import Field
+from jobs.bundle.frame import Frame, Refusal, Scores, edge
+from jobs.bundle.graph import Graph
+from jobs.bundle.stages import TABLE
+
+PREDICTION = "prediction"
+PROBABILITY = "probability_"
+INVALID = "invalid"
+
+__all__ = [
+    "BundleError",
+    "Field",
+    "UnsupportedStage",
+    "check_estimator",
+    "check_supported",
+    "supported",
+    "to_onnx",
+]
+
+
+def to_onnx(model_dir: Path, inputs: Sequence[Field], task: str, classes: int | None) -> onnx.ModelProto:
+    """Convert the pipeline that Spark saved in `model_dir`.
+
+    Args:
+        model_dir: what `PipelineModel.save` wrote, on local disk.
+        inputs: the function's inputs in order, used by the pipeline or not.
+        task: "binary", "multiclass" or "regression".
+        classes: how many classes a classifier must have; None for regression.
+
+    Raises:
+        UnsupportedStage: a stage, or an option of one, has no ONNX form; all such stages are named.
+        BundleError: the folder is no whole saved model, or the model does not fit `inputs`, `task` or `classes`.
+    """
+    _check_names(inputs)
+    stages = saved.read(model_dir)
+    check_supported(stage.class_name for stage in stages)
+    frame = edge(Graph(), inputs)
+    for stage in stages:
+        TABLE[stage.class_name](stage, frame)
+    scores = _fitting(frame.scores, task, classes)
+    outputs = _outputs(frame, scores)
+    return frame.graph.model(outputs, doc=f"{task}: {' > '.join(stage.name for stage in stages)}")
+
+
+def _check_names(inputs: Sequence[Field]) -> None:
+    names = [item.name for item in inputs]
+    taken = [
+        name for name in names if name in (PREDICTION, INVALID) or name.startswith(PROBABILITY) or not name
+    ]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    faults = [f"{taken} are names of outputs"] if taken else []
+    if twice:
+        faults.append(f"{twice} are there twice")
+    if not names:
+        faults.append("there are none")
+    if faults:
+        raise BundleError(
+            f"the inputs {names} cannot be a function's: {'; '.join(faults)}",
+            next_step="rename the columns in features()",
+        )
+
+
+def _fitting(scores: Scores | None, task: str, classes: int | None) -> Scores:
+    if task not in ("binary", "multiclass", "regression"):
+        raise BundleError(f"task is {task!r}; it must be binary, multiclass or regression")
+    if scores is None:
+        raise BundleError(
+            "the pipeline ends without a prediction", next_step="add a classifier or regressor to estimator()"
+        )
+    wanted = None if task == "regression" else classes
+    if scores.classes != wanted:
+        found = f"a classifier of {scores.classes} classes" if scores.classes else "a regressor"
+        raise BundleError(
+            f"the pipeline's model is {found}, but the task is {task} with {wanted or 'no'} classes",
+            next_step="make estimator() and the spec's task agree; a class that the training rows lack is lost",
+        )
+    return scores
+
+
+def _outputs(frame: Frame, scores: Scores) -> list[tuple[str, str, int]]:
+    graph = frame.graph
+    prediction, probability = scores.prediction, scores.probability
+    refusals = _reached(frame, scores)
+    ends: list[tuple[str, str, int]] = []
+    if refusals:
+        mask = graph.concat([refusal.mask for refusal in refusals])
+        names = [name for refusal in refusals for name in refusal.columns]
+        bits = graph.cast(mask, TensorProto.UINT8)
+        refused = graph.cast(
+            graph.op("ReduceMax", bits, graph.constant([1], np.int64), keepdims=0), TensorProto.BOOL
+        )
+        first = graph.where(
+            refused, graph.op("ArgMax", bits, axis=1, keepdims=0), graph.constant(len(names), np.int64)
+        )
+        ends = [(INVALID, graph.op("Gather", graph.strings([*names, ""]), first), TensorProto.STRING)]
+        prediction = graph.where(refused, graph.nan(), prediction)
+        probability = probability and graph.where(graph.column(refused), graph.nan(), probability)
+    return [
+        (PREDICTION, prediction, TensorProto.DOUBLE),
+        *(
+            (f"{PROBABILITY}{position}", graph.pick(probability, position), TensorProto.DOUBLE)
+            for position in range(scores.classes or 0)
+            if probability
+        ),
+        *ends,
+    ]
+
+
+def _reached(frame: Frame, scores: Scores) -> list[Refusal]:
+    """The refusals that a row can meet on the way to the answer, in the order of the stages."""
+    drops = {number for number, refusal in enumerate(frame.refusals) if refusal.drops}
+    met, found = set(), drops | scores.lineage.refusals
+    while found:
+        met |= found
+        found = {deeper for number in found for deeper in frame.refusals[number].lineage.refusals} - met
+    return [frame.refusals[number] for number in sorted(met)]

@@ -1,0 +1,1 @@
+"""Checks model code and suites without data and without a JVM."""

@@ -1,0 +1,1 @@
+"""What the stages share: the job contract, progress, Spark, MLflow."""

@@ -1,0 +1,199 @@
+"""The job contract: read a request, do each item once, commit it, answer with an outcome.
+
+`python -m jobs.<stage> --request FILE --outcome FILE`. An item whose key has a result is not done again. An
+attempt writes below its own folder and is committed last, so a job that dies leaves nothing that anyone reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from penstock import keys, settings
+from penstock.errors import KeyMismatch, PenstockError, StoreError
+from penstock.results import GateResult, StageResult
+from penstock.settings import Settings
+from penstock.stages import code_digest
+from penstock.store import Store
+from penstock.work import Item, Outcome, Request
+
+
+@dataclass(frozen=True)
+class Work:
+    """One item, and where its output goes: `folder` is the attempt's path relative to the store."""
+
+    request: Request
+    item: Item
+    store: Store
+    settings: Settings
+    folder: str
+    scratch: Path
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The part of the spec that the stage reads."""
+        return self.item.spec
+
+    def out_uri(self, name: str) -> str:
+        """The URI below the attempt's folder to write an output to (Spark, fsspec)."""
+        return self.store.uri_of(f"{self.folder}/{name}")
+
+    def put(self, local: Path, name: str) -> None:
+        """Copy a local file or folder into the attempt's folder."""
+        self.store.put(local, f"{self.folder}/{name}")
+
+    def in_uri(self, name: str, part: str) -> str:
+        """The URI of a part (file or folder) of the input called `name`."""
+        return self.store.uri_of(f"{self.item.inputs[name].path}/{part}")
+
+    def fetch(self, name: str, part: str) -> Path:
+        """A local path with a part of the input called `name`."""
+        return self.store.fetch(f"{self.item.inputs[name].path}/{part}", self.scratch)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a stage's function returns: the content digest of its output and what to say of it."""
+
+    digest: str
+    outputs: list[str]
+    summary: dict[str, Any] = field(default_factory=dict)
+    gates: list[GateResult] = field(default_factory=list)
+    state: Literal["ran", "refused", "skipped"] = "ran"
+
+
+def main(stage: str, run: Callable[[Work], Done]) -> None:
+    """Run a stage's process and exit with its status; `run` does one item."""
+    serve(stage, lambda request: _do(stage, request, run))
+
+
+def serve(name: str, do: Callable[[Request], None]) -> None:
+    """Run the process of job `name`: `do` a request, and write how it ended."""
+    parser = argparse.ArgumentParser(prog=f"python -m jobs.{name}")
+    parser.add_argument(
+        "--request", required=True, type=Path, help="the request, a JSON file (penstock.work)"
+    )
+    parser.add_argument("--outcome", required=True, type=Path, help="where the outcome is written")
+    arguments = parser.parse_args()
+    try:
+        request = Request.model_validate_json(arguments.request.read_bytes())
+        do(request)
+    except PenstockError as error:
+        _fail(arguments.outcome, error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        _fail(arguments.outcome, _full(error))
+    arguments.outcome.write_text(Outcome(state="done").model_dump_json())
+
+
+def _do(stage: str, request: Request, run: Callable[[Work], Done]) -> None:
+    here = settings.load()
+    store = Store(here.store)
+    store.open_format()
+    code = code_digest(here.root, stage)
+    environment = keys.environment_digest(here.root)
+    assert request.stage == stage, f"a request for {request.stage} was given to jobs.{stage}"
+    for item in request.items:
+        _check_key(stage, item, code, environment)
+        if store.result(request.pipeline, stage, item.key) is not None:
+            print(f"{stage} {item.subject or request.pipeline}: {item.key[:12]} is there already", flush=True)
+            continue
+        _attempt(stage, request, item, store, here, run, {"code": code, "environment": environment})
+
+
+def _attempt(
+    stage: str,
+    request: Request,
+    item: Item,
+    store: Store,
+    here: Settings,
+    run: Callable[[Work], Done],
+    digests: dict[str, str],
+) -> None:
+    attempt = uuid.uuid4().hex[:12]
+    folder = f"{request.pipeline}/{stage}/{item.key}/{attempt}"
+    temporary = here.var / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=temporary))
+    started, clock = datetime.now(UTC), time.monotonic()
+    print(f"{stage} {item.subject or request.pipeline}: key {item.key[:12]}, attempt {attempt}", flush=True)
+    try:
+        done = run(Work(request, item, store, here, folder, scratch))
+        store.commit(
+            StageResult(
+                pipeline=request.pipeline,
+                stage=stage,
+                subject=item.subject,
+                key=item.key,
+                attempt=attempt,
+                digest=done.digest,
+                state=done.state,
+                outputs=done.outputs,
+                spec=item.spec,
+                summary=done.summary,
+                gates=done.gates,
+                inputs=item.inputs,
+                salt=item.salt,
+                started=started.isoformat(),
+                seconds=round(time.monotonic() - clock, 3),
+                made_by={**digests, "run": request.run},
+            )
+        )
+    except BaseException:
+        # A failed attempt is garbage; a killed one is removed by `penstock gc`.
+        store.remove(folder)
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_key(stage: str, item: Item, code: str, environment: str) -> None:
+    own = Item.make(
+        stage,
+        subject=item.subject,
+        spec=item.spec,
+        inputs=item.inputs,
+        salt=item.salt,
+        code=code,
+        environment=environment,
+    )
+    if own.key != item.key:
+        raise KeyMismatch(
+            f"{stage} was asked for key {item.key[:12]}, but the code and environment here give {own.key[:12]}",
+            next_step="the code changed after the run was planned: start the run again",
+        )
+
+
+def _full(error: OSError) -> StoreError:
+    return StoreError(
+        f"no space or right to write: {error.strerror} ({error.filename or 'unnamed file'})",
+        next_step="free space, then run again; what was done before is kept",
+    )
+
+
+def _fail(outcome: Path, error: PenstockError) -> None:
+    if os.environ.get("PENSTOCK_DEBUG"):
+        traceback.print_exc()
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    answer = Outcome(
+        state="failed",
+        kind=error.kind,
+        message=error.message,
+        next_step=error.next_step,
+        exit_code=error.exit_code,
+    )
+    outcome.write_text(answer.model_dump_json())
+    sys.exit(error.exit_code)

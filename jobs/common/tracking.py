@@ -1,0 +1,77 @@
+"""MLflow as the jobs use it: its place, its experiment, no usage reporting, nothing written elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from penstock.errors import PenstockError
+from penstock.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def connect(settings: Settings, experiment: str, scratch: Path) -> tuple[MlflowClient, str]:
+    """A client and the id of the pipeline's experiment, made if it is not there.
+
+    Sets the process's tracking and registry URI, as model logging reads them from there.
+    """
+    os.environ.update(
+        MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true", MLFLOW_DFS_TMP=str(scratch / "dfs")
+    )
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    mlflow.set_tracking_uri(settings.mlflow_uri)
+    mlflow.set_registry_uri(settings.mlflow_uri)
+    with _alone(settings.mlflow_uri):
+        client = mlflow.MlflowClient()
+        found = client.get_experiment_by_name(experiment)
+    if found is None:
+        try:
+            location = f"file://{settings.mlflow_artifacts / experiment}"
+            return client, client.create_experiment(experiment, artifact_location=location)
+        except MlflowException:  # made by another job in between
+            found = client.get_experiment_by_name(experiment)
+            assert found is not None
+    return client, str(found.experiment_id)
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """One process at a time: two that make MLflow's tables in a new SQLite file both fail."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(uri.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        yield
+
+
+def tag_run(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a run in one request."""
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+@contextmanager
+def told(settings: Settings) -> Iterator[None]:
+    """Turn what MLflow raises (its database is locked or gone, its server is down) into a PenstockError."""
+    try:
+        yield
+    except Exception as error:
+        # Only MLflow's own: its exceptions are known once it is imported, which is what may have failed.
+        if type(error).__name__ not in ("MlflowException", "RestException"):
+            raise
+        raise PenstockError(
+            f"MLflow at {settings.mlflow_uri} refused: {error}",
+            next_step="see that it is up and its disk not full, then run again; what was done before is kept",
+        ) from error

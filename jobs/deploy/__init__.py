@@ -1,0 +1,1 @@
+"""Bring the function to the version that passed its gates."""

@@ -1,0 +1,50 @@
+"""The last stage: the version goes live through `penstock.promotion`, or the old one stays."""
+
+from __future__ import annotations
+
+from jobs.common.job import Done, Work
+from penstock.errors import PenstockError
+from penstock.promotion import Promotion
+from penstock.registry import Registry
+from penstock.results import Input, StageResult
+from penstock.targets import open_target
+
+
+def run(work: Work) -> Done:
+    """Promote the registered version that `validate_model` let through.
+
+    Raises Stale where another version was promoted since it was judged, DeployError where the target would not
+    have it, PenstockError where its verdict was a refusal.
+    """
+    judged, registered = _result(work, "validate_model"), _result(work, "register")
+    version = str(registered.summary["version"])
+    if judged.state == "refused":
+        raise PenstockError(f"version {version} was refused by its gates and cannot be deployed")
+    champion = judged.inputs.get("champion")
+    judged_against = None if champion is None else str(_at(work, champion).summary["version"])
+    promotion = Promotion(
+        work.settings,
+        work.request.pipeline,
+        work.spec["function"],
+        open_target(work.spec["target"], work.settings.host_state),
+        Registry(work.settings.mlflow_uri),
+    )
+    live = promotion.promote(version, judged_against=judged_against)
+    print(f"version {live.version} answers at {live.url}/predict", flush=True)
+    return Done(
+        digest=work.item.key,
+        outputs=[],
+        summary={"version": live.version, "revision": live.revision, "url": live.url},
+    )
+
+
+def _result(work: Work, name: str) -> StageResult:
+    return _at(work, work.item.inputs[name])
+
+
+def _at(work: Work, given: Input) -> StageResult:
+    pipeline, stage, key, _ = given.path.split("/")
+    result = work.store.result(pipeline, stage, key)
+    if result is None:
+        raise PenstockError(f"the store has no {stage} of key {key[:12]} any more", next_step="run again")
+    return result

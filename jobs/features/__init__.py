@@ -1,0 +1,1 @@
+"""features: the user's function over the collected sources, checked, split by time and written."""

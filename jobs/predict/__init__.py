@@ -1,0 +1,1 @@
+"""Scores a table in bulk with a registered version's Spark model."""

@@ -1,0 +1,69 @@
+"""Writes the function package: the folder that is deployed (its format is that of penstock_function.package)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock_function.package import FORMAT, MANIFEST, MODEL, SAMPLES, Package, PackageError
+from penstock_function.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `function.json` says, less the digests of the files beside it."""
+
+    name: str
+    version: str
+    key: str
+    task: str
+    inputs: Sequence[Mapping[str, str]]
+    classes: Sequence[Any] | None
+    output: str
+    tolerance: float
+    environment: Mapping[str, str]
+
+
+def write(folder: Path, manifest: Manifest, model: bytes, samples: Path) -> str:
+    """Write a package into the new folder `folder`; returns the sha256 of its `function.json` (hex).
+
+    `model` are the bytes of the ONNX graph, `samples` is the file of requests with Spark's own answers.
+    """
+    folder.mkdir(parents=True)
+    (folder / MODEL).write_bytes(model)
+    shutil.copyfile(samples, folder / SAMPLES)
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (MODEL, SAMPLES)}
+    value = {
+        "format": FORMAT,
+        "name": manifest.name,
+        "version": manifest.version,
+        "key": manifest.key,
+        "task": manifest.task,
+        "runtime": "onnx",
+        "inputs": [{"name": entry["name"], "type": entry["type"]} for entry in manifest.inputs],
+        "classes": None if manifest.classes is None else list(manifest.classes),
+        "output": manifest.output,
+        "tolerance": manifest.tolerance,
+        "files": files,
+        "environment": dict(manifest.environment),
+    }
+    data = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    (folder / MANIFEST).write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def fault(folder: Path) -> str | None:
+    """What the package in `folder` answers otherwise than Spark did, or None where it proves itself.
+
+    No error: whether a difference matters is for the parity gate to judge.
+    """
+    try:
+        Scorer(Package.load(folder)).prove()
+    except PackageError as error:
+        return str(error)
+    return None

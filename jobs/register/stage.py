@@ -1,0 +1,132 @@
+"""register: converts, packages, logs and registers a trained model; no JVM."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jobs.common import tracking
+from jobs.common.job import Done, Work
+from penstock.results import StageResult
+
+
+def run(work: Work) -> Done:
+    """Make the function package of a trained model and its one registered version.
+
+    Raises:
+        BundleError: the model has no ONNX form.
+        StoreError: the store has no result of training or features any more.
+        PenstockError: MLflow refused.
+    """
+    from jobs.bundle.convert import Field, to_onnx
+
+    train = work.store.result_at(work.item.inputs["train"].path)
+    facts = train.summary
+    model_dir = work.fetch("train", "model")
+    graph = to_onnx(
+        model_dir,
+        [Field(entry["name"], entry["type"]) for entry in facts["inputs"]],
+        work.spec["task"],
+        None if facts["classes"] is None else len(facts["classes"]),
+    )
+    print(f"converted to ONNX: {' > '.join(facts['stages'])}", flush=True)
+    with tracking.told(work.settings):
+        version, run_id, model_id = _register(work, train, graph, model_dir)
+    package = work.scratch / "package"
+    digest, fault = _package(work, train, graph, version, package)
+    work.put(package, "package")
+    if fault is not None:
+        print(f"the package differs from Spark (the parity gate judges it): {fault}", flush=True)
+    return Done(
+        digest=digest[:32],
+        outputs=["package"],
+        summary={
+            "version": version,
+            "mlflow_run_id": run_id,
+            "mlflow_model_id": model_id,
+            "model_uri": f"models:/{work.request.pipeline}/{version}",
+            "train_key": train.key,
+            "window_end": work.spec["window_end"],
+            "parity_fault": fault,
+        },
+    )
+
+
+def _package(
+    work: Work, train: StageResult, graph: Any, version: str, folder: Path
+) -> tuple[str, str | None]:
+    from jobs.register import package, provenance
+
+    spec, facts = work.spec, train.summary
+    manifest = package.Manifest(
+        name=spec["function"],
+        version=version,
+        key=train.key,
+        task=spec["task"],
+        inputs=facts["inputs"],
+        classes=facts["classes"],
+        output=spec["output"],
+        tolerance=spec["tolerance"],
+        environment=provenance.libraries(),
+    )
+    samples = work.fetch("train", "samples.json")
+    digest = package.write(folder, manifest, graph.SerializeToString(deterministic=True), samples)
+    return digest, package.fault(folder)
+
+
+def _register(work: Work, train: StageResult, graph: Any, model_dir: Path) -> tuple[str, str, str]:
+    """Log to MLflow and register; returns the version, the run's id and the logged model's."""
+    from jobs.register import provenance, tracking_run, version
+    from jobs.register.mlflow_model import Servable
+    from penstock import keys, registry
+
+    pipeline, facts = work.request.pipeline, train.summary
+    client, experiment = tracking.connect(work.settings, pipeline, work.scratch)
+    records = json.loads(work.fetch("train", "samples.json").read_text(encoding="utf-8"))["records"]
+    servable = Servable(
+        graph=graph,
+        spark_model=model_dir,
+        inputs=facts["inputs"],
+        classes=facts["classes"],
+        examples=records,
+        metadata={"pipeline": pipeline, "penstock.key": train.key, "inputs": facts["inputs"]},
+    )
+    features = work.store.result_at(train.inputs["features"].path)
+    data = tracking_run.datasets(work.store, features)
+    with work.store.lock(f"register-{pipeline}"):
+        run_id = tracking_run.training_run(client, experiment, train)
+        wanted = version.Registration(
+            name=pipeline,
+            problem=work.spec["problem"],
+            key=train.key,
+            run_id=run_id,
+            experiment=experiment,
+            graph_digest=keys.digest_bytes(graph.SerializeToString(deterministic=True)),
+            params={name: str(value) for name, value in facts["params"].items()},
+            tags={
+                registry.KEY: train.key,
+                registry.REGISTER_PATH: work.folder,
+                registry.WINDOW_END: work.spec["window_end"],
+            },
+        )
+        client.log_inputs(run_id, data)
+        tracking.tag_run(
+            client,
+            run_id,
+            {
+                "penstock.pipeline": pipeline,
+                "penstock.train_key": train.key,
+                "penstock.features_key": features.key,
+                "penstock.register_key": work.item.key,
+                "penstock.window_end": work.spec["window_end"],
+                "penstock.libraries": json.dumps(provenance.libraries()),
+                **provenance.git_tags(work.settings.root),
+            },
+        )
+        model = version.logged_model(client, wanted, servable, work.scratch)
+        holdout = [given for given in data if given.dataset.name == "holdout"]
+        tracking_run.log_model_metrics(client, run_id, model, facts["metrics"], holdout)
+        number = version.registered(registry.Registry(work.settings.mlflow_uri), wanted, model)
+    print(f"registered {pipeline} version {number}", flush=True)
+    return number, run_id, model.model_id

@@ -1,0 +1,1 @@
+"""Stage validate: the data gate, a Great Expectations suite over what was collected."""

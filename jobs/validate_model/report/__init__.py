@@ -1,0 +1,1 @@
+"""The report on a candidate: one HTML file that stands alone."""

@@ -1,0 +1,294 @@
+"""The chain: one step does one stage of one run, by reuse where its key is there, else by starting its job.
+
+Airflow's tasks and the command line take the same steps; they differ only in who calls them, and in the
+`start` that they bring (a local process, later a pod).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from penstock.errors import PenstockError, Stale
+from penstock.intervals import Interval, window
+from penstock.items import Items
+from penstock.record import Entry, Failure, ItemEntry, Record, Run, Runs, now
+from penstock.registry import Registry, Version
+from penstock.results import GateResult, StageResult, State
+from penstock.settings import Settings
+from penstock.spec.pipeline import Pipeline
+from penstock.store import Store
+from penstock.targets import Target, TargetError, open_target
+from penstock.work import Item, Outcome, Request
+
+Start = Callable[[Request], Outcome]
+#: How often a verdict is made anew because another run promoted in between.
+_JUDGE_AGAIN = 5
+
+
+class Chain:
+    """The steps of one pipeline on this installation."""
+
+    def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
+        self.settings = settings
+        self.pipeline = pipeline
+        self.store = Store(settings.store)
+        self.store.open_format()
+        self.runs = Runs(self.store)
+        self.items = Items(settings, self.store, pipeline)
+        self.registry = Registry(settings.mlflow_uri)
+
+    def plan(
+        self,
+        run: str,
+        interval: Interval,
+        *,
+        force: str | None = None,
+        trials: int | None = None,
+        note: str = "",
+        since: datetime | None = None,
+    ) -> Run:
+        """Open a run's record; the same run planned again keeps its first plan.
+
+        `since` starts the training window there instead of where the spec's `window` does.
+        """
+        return self.runs.create(
+            Run(
+                run=run,
+                pipeline=self.pipeline.name,
+                interval=interval,
+                window=window(self.pipeline, interval, since),
+                force=force,
+                trials=trials,
+                note=note,
+                started=now(),
+            )
+        )
+
+    def record(self, run: str) -> Record:
+        record = self.runs.read(self.pipeline.name, run)
+        if record is None:
+            raise PenstockError(
+                f"pipeline {self.pipeline.name} has no run {run!r}", next_step="plan it first"
+            )
+        return record
+
+    def step(self, run: str, stage: str, start: Start, interval: Interval | None = None) -> Entry:
+        """Do one stage of a run and write its entry; never raises for what was foreseen: the entry says it."""
+        record = self.record(run)
+        clock = time.monotonic()
+        try:
+            if stage == "validate_model":
+                entry = self._judge(record, start)
+            elif stage == "deploy":
+                entry = self._deploy(record, start)
+            else:
+                items = self.items.of(stage, record, interval)
+                entry = self._do(record.run, stage, items, start, interval)
+        except PenstockError as error:
+            failure = Failure(
+                kind=error.kind,
+                message=error.message,
+                next_step=error.next_step,
+                exit_code=error.exit_code,
+            )
+            entry = _entry(stage, interval, "failed", error.message, failure=failure)
+        entry = entry.model_copy(update={"seconds": round(time.monotonic() - clock, 3)})
+        return self.runs.write(record.run, entry)
+
+    # -- a stage by its keys -------------------------------------------------------------------------------
+
+    def _do(
+        self, run: Run, stage: str, items: list[Item], start: Start, interval: Interval | None = None
+    ) -> Entry:
+        found = {item.key: self.store.result(run.pipeline, stage, item.key) for item in items}
+        missing = [item for item in items if found[item.key] is None]
+        if missing:
+            failure = self._start(run, stage, missing, start)
+            if failure is not None:
+                return _entry(stage, interval, "failed", failure.message, failure=failure)
+            found |= {item.key: self.store.result(run.pipeline, stage, item.key) for item in missing}
+        results = [result for result in found.values() if result is not None]
+        assert len(results) == len(found), f"{stage} ended well without a result"
+        started = {item.key for item in missing}
+        entries = [
+            ItemEntry(
+                subject=result.subject,
+                key=result.key,
+                path=result.path,
+                state=result.state if result.key in started or result.state != "ran" else "reused",
+            )
+            for result in results
+        ]
+        state, why = _verdict(stage, run, interval, results, len(missing))
+        return _entry(
+            stage, interval, state, why,
+            items=entries,
+            summary=_summary(results),
+            gates=[gate for result in results for gate in result.gates],
+        )  # fmt: skip
+
+    def _start(self, run: Run, stage: str, items: list[Item], start: Start) -> Failure | None:
+        given = self.pipeline.resources.get(stage)  # type: ignore[call-overload]
+        outcome = start(
+            Request(
+                stage=stage,
+                pipeline=run.pipeline,
+                run=run.run,
+                items=items,
+                cpu=given.cpu if given else None,
+                memory=given.memory if given else None,
+            )
+        )
+        if outcome.state == "done":
+            return None
+        assert outcome.kind is not None
+        assert outcome.message is not None
+        return Failure(
+            kind=outcome.kind,
+            message=outcome.message,
+            next_step=outcome.next_step,
+            exit_code=outcome.exit_code,
+        )
+
+    # -- judging and promoting -----------------------------------------------------------------------------
+
+    def _judge(self, record: Record, start: Start) -> Entry:
+        champion = self.registry.champion(self.pipeline.name)
+        version = _version(record)
+        same = champion is not None and champion.version == version and record.run.force != "validate_model"
+        if champion is not None and same and champion.verdict_path is not None:
+            return self._judged_before(champion)
+        path = champion.register_path if champion is not None else None
+        item = self.items.judge(record, path)
+        return self._do(record.run, "validate_model", [item], start)
+
+    def _judged_before(self, champion: Version) -> Entry:
+        assert champion.verdict_path is not None
+        pipeline, stage, key, _ = champion.verdict_path.split("/")
+        result = self.store.result(pipeline, stage, key)
+        if result is None:
+            raise PenstockError(
+                f"the verdict on version {champion.version} is not in the store any more",
+                next_step="run again with --force validate_model",
+            )
+        item = ItemEntry(subject="", key=result.key, path=result.path, state="reused")
+        why = f"version {champion.version} is the champion already; its verdict stands"
+        return _entry(
+            "validate_model", None, "reused", why, items=[item], summary=result.summary, gates=result.gates
+        )
+
+    def _deploy(self, record: Record, start: Start) -> Entry:
+        version = _version(record)
+        for _ in range(_JUDGE_AGAIN):
+            judged = record.entry("validate_model")
+            assert judged is not None
+            if judged.state == "refused":
+                reasons = "; ".join(f"{g.name}: {g.why}" for g in judged.gates if not g.passed)
+                return _entry("deploy", None, "skipped", f"version {version} was refused: {reasons}")
+            if self._is_live(version) and record.run.force != "deploy":
+                why = f"version {version} is the champion and serves already"
+                return _entry("deploy", None, "reused", why, summary={**self._live()})
+            items = self.items.of("deploy", record, None)
+            entry = self._do(record.run, "deploy", items, start)
+            if entry.failure is None or entry.failure.kind != Stale.kind:
+                return entry
+            # Another run promoted since this model was judged: judge it against the new champion.
+            self.runs.write(record.run, self._judge(record, start))
+            record = self.record(record.run.run)
+        raise PenstockError(
+            f"other runs promoted {_JUDGE_AGAIN} times while version {version} was judged",
+            next_step="start the run again",
+        )
+
+    def _is_live(self, version: str) -> bool:
+        champion = self.registry.champion(self.pipeline.name)
+        if champion is None or champion.version != version:
+            return False
+        return self._live().get("version") == version
+
+    def _live(self) -> dict[str, str]:
+        """Version and URL of what serves now; empty where nothing does, or nobody answers."""
+        try:
+            status = self.target.status(self.pipeline.function_name)
+        except TargetError:
+            return {}
+        version = next((r.version for r in status.revisions if r.revision == status.live), None)
+        return {} if version is None else {"version": version, "url": status.url}
+
+    @property
+    def target(self) -> Target:
+        return open_target(self.pipeline.function.target, self.settings.host_state)
+
+
+def _version(record: Record) -> str:
+    registered = record.entry("register")
+    if registered is None:
+        raise PenstockError(
+            f"run {record.run.run} has registered no version", next_step="start the run again"
+        )
+    return str(registered.summary["version"])
+
+
+def _verdict(
+    stage: str, run: Run, interval: Interval | None, results: list[StageResult], ran: int
+) -> tuple[State, str]:
+    """A stage's state and why, from its results, of which `ran` are new."""
+    empty = [
+        result.subject
+        for result in results
+        if stage == "collect" and interval == run.interval and result.summary.get("rows") == 0
+    ]
+    if empty:
+        return "skipped", f"the interval {interval} is empty: no rows in {', '.join(empty)}"
+    refused = [result for result in results if result.state == "refused"]
+    if refused:
+        return "refused", "; ".join(
+            _why(gate) for result in refused for gate in result.gates if not gate.passed
+        )
+    if not results:
+        return "skipped", "nothing to do: the pipeline has no suites"
+    if ran == 0:
+        return "reused", f"nothing it rests on changed: {_keys(results)}"
+    if ran < len(results):
+        return "ran", f"{ran} of {len(results)} keys were new"
+    return "ran", f"new: {_keys(results)}"
+
+
+def _why(gate: GateResult) -> str:
+    return f"gate {gate.name}: {gate.why}"
+
+
+def _keys(results: list[StageResult]) -> str:
+    return ("key " if len(results) == 1 else "keys ") + ", ".join(result.key[:12] for result in results)
+
+
+def _summary(results: list[StageResult]) -> dict[str, object]:
+    if len(results) == 1 and not results[0].subject:
+        return results[0].summary
+    return {result.subject: result.summary for result in results}
+
+
+def _entry(
+    stage: str,
+    interval: Interval | None,
+    state: State,
+    why: str,
+    *,
+    items: list[ItemEntry] | None = None,
+    summary: dict[str, object] | None = None,
+    gates: list[GateResult] | None = None,
+    failure: Failure | None = None,
+) -> Entry:
+    return Entry(
+        stage=stage,
+        interval=interval,
+        state=state,
+        why=why,
+        items=items or [],
+        summary=summary or {},
+        gates=gates or [],
+        failure=failure,
+        ended=now(),
+    )

@@ -1,0 +1,185 @@
+"""`penstock status`: how the pipelines stand; works when Airflow and the function host are down."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.cli import project, styles
+from penstock.cli.answers import ChampionAnswer, GateAnswer, LastRunAnswer, PipelineAnswer, StatusAnswer
+from penstock.cli.command import command
+from penstock.errors import PenstockError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from penstock import Pipeline
+    from penstock.record import Record, Runs
+    from penstock.registry import Registry
+    from penstock.settings import Settings
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "status", show)(status)
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None,
+) -> StatusAnswer:
+    """Show what serves, since when, and how each pipeline's last run ended."""
+    from penstock import services
+    from penstock.registry import Registry
+
+    here = project.settings()
+    kept, registry = project.runs(here), Registry(here.mlflow_uri)
+    # One whose folder is gone may still serve.
+    known = sorted({*project.names(None, here), *kept.pipelines()})
+    chosen = known if name is None else [name] if name in known else project.names(name, here)
+    return StatusAnswer(
+        airflow="running" if services.running(here) else "stopped",
+        pipelines=[_pipeline(each, here, kept, registry) for each in chosen],
+    )
+
+
+def _pipeline(name: str, here: Settings, kept: Runs, registry: Registry) -> PipelineAnswer:
+    declared: Pipeline | None = None
+    fault = None
+    try:
+        declared = project.pipeline(name, here)
+    except PenstockError as error:
+        fault = str(error)
+    url, serving, target = _live(name, declared, here)
+    newest = next(iter(kept.all(name)), None)
+    return PipelineAnswer(
+        name=name,
+        problem=declared.problem if declared else None,
+        fault=fault,
+        champion=_champion(name, registry),
+        url=url,
+        serving=serving,
+        target=target,
+        last_run=_last_run(newest) if newest else None,
+    )
+
+
+def _champion(name: str, registry: Registry) -> ChampionAnswer | None:
+    from penstock.promotion import PROMOTED_AT
+
+    champion = registry.champion(name)
+    if champion is None:
+        return None
+    since = champion.tags.get(PROMOTED_AT)
+    return ChampionAnswer(
+        version=champion.version,
+        since=datetime.fromisoformat(since) if since else None,
+        window_end=champion.window_end,
+    )
+
+
+def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[str | None, str | None, str]:
+    """The live URL, the version behind it, and how the target is."""
+    from penstock.targets import TargetError, open_target
+
+    where = declared.function.target if declared else "embedded"
+    function = declared.function_name if declared else name
+    try:
+        found = open_target(where, here.host_state).status(function)
+    except TargetError as error:
+        return None, None, "answers" if error.status == 404 else str(error)
+    live = next((each for each in found.revisions if each.revision == found.live), None)
+    if live is None:
+        return None, None, "answers"
+    if live.state != "ready":
+        return (
+            found.url,
+            live.version,
+            f"version {live.version} is {live.state}: {live.error or 'no reason given'}",
+        )
+    return found.url, live.version, "answers"
+
+
+def _last_run(record: Record) -> LastRunAnswer:
+    registered = record.entry("register")
+    return LastRunAnswer(
+        run=record.run.run,
+        interval=record.run.interval,
+        state=record.state,
+        started=record.run.started,
+        version=str(registered.summary["version"])
+        if registered and "version" in registered.summary
+        else None,
+        why=_why(record),
+        gates=[GateAnswer.of(entry.name, gate) for entry in record.entries for gate in entry.gates],
+    )
+
+
+def _why(record: Record) -> str:
+    """A run's end in words: its first failure, else what the last stage that it came to said."""
+    for entry in record.entries:
+        if entry.failure is not None:
+            return f"{entry.name}: {entry.failure}"
+    if not record.entries:
+        return "nothing has ended yet"
+    last = record.entries[-1]
+    if last.stage == "deploy" and last.state == "ran":
+        return f"version {last.summary.get('version')} went live"
+    return f"{last.name}: {last.why}"
+
+
+# -- for people -----------------------------------------------------------------------------------------------
+
+
+def show(answer: StatusAnswer, console: Console) -> None:
+    """A block a pipeline."""
+    if not answer.pipelines:
+        console.print("no pipelines yet; make one: penstock init NAME")
+    for pipeline in answer.pipelines:
+        _show(pipeline, console)
+    if answer.airflow == "stopped":
+        console.print(
+            "[dim]Airflow is stopped (penstock up starts it); this comes from the registry and the store[/]"
+        )
+
+
+def _show(pipeline: PipelineAnswer, console: Console) -> None:
+    from rich.markup import escape
+
+    from penstock.cli import gates
+
+    console.print(
+        f"[bold]{pipeline.name}[/] {escape((pipeline.problem or '').splitlines()[0] if pipeline.problem else '')}"
+    )
+    if pipeline.fault:
+        console.print(f"  [bold red]spec[/]      {escape(pipeline.fault)}", soft_wrap=True)
+    champion = pipeline.champion
+    if champion is None:
+        console.print("  champion  none")
+    else:
+        since = f" since {champion.since:%Y-%m-%d %H:%M} UTC" if champion.since else ""
+        until = f", data up to {champion.window_end:%Y-%m-%d}" if champion.window_end else ""
+        console.print(f"  champion  version {champion.version}{since}{until}")
+    if pipeline.url:
+        console.print(f"  serves    version {pipeline.serving} at {pipeline.url}", soft_wrap=True)
+    if pipeline.target != "answers":
+        console.print(f"  target    [yellow]{escape(pipeline.target)}[/]", soft_wrap=True)
+    if champion and pipeline.serving and champion.version != pipeline.serving:
+        console.print(
+            f"  [yellow]behind[/]    penstock reconcile {pipeline.name} brings version {champion.version} live"
+        )
+    last = pipeline.last_run
+    if last is None:
+        console.print(f"  last run  none yet: penstock run {pipeline.name}")
+        return
+    version = f", version {last.version}" if last.version else ""
+    console.print(
+        f"  last run  {styles.state(last.state)} {last.run}, interval {last.interval}{version}",
+        soft_wrap=True,
+    )
+    console.print(f"            {escape(last.why)}", soft_wrap=True)
+    verdicts = [
+        f"{gate.name} {gates.verdict(gate)}" for gate in last.gates if gate.name != "data" or not gate.passed
+    ]
+    if verdicts:
+        console.print(f"  gates     {', '.join(verdicts)}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""The embedded function host: runs each function revision as a process of its own behind a stable URL."""

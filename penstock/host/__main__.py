@@ -1,0 +1,36 @@
+"""`python -m penstock.host --state DIR --port N [--bind ADDRESS]`: the function host in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from penstock.errors import PenstockError
+from penstock.host.limits import Limits
+from penstock.host.server import serve
+
+
+def main() -> int:
+    """Serve until SIGTERM; 0 after an orderly end, else the error's exit code with one paragraph on stderr."""
+    parser = argparse.ArgumentParser(
+        prog="python -m penstock.host", description="The embedded function host."
+    )
+    parser.add_argument(
+        "--state", type=Path, required=True, help="folder that holds everything the host keeps"
+    )
+    parser.add_argument("--port", type=int, required=True, help="port to listen on; 0 for any free one")
+    parser.add_argument(
+        "--bind", default="127.0.0.1", help="IP address to listen on (default: loopback only)"
+    )
+    options = parser.parse_args()
+    try:
+        serve(options.state, options.bind, options.port, Limits())
+    except PenstockError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""The host's HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from penstock.host.errors import HostError, storage_error
+from penstock.host.functions import Functions
+from penstock.host.limits import Limits
+from penstock.host.manifest import NAME, REVISION
+from penstock.host.proxy import Proxy
+from penstock.host.state import HostRecord, StateFolder
+from penstock.host.upload import read_body, save_body
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+_PROXIED = ("health", "openapi.json", "docs", "metrics")
+_MAX_LOG_LINES = 10_000
+# Names of loopback: a page of another site whose name was re-bound to 127.0.0.1 sends its own.
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+
+class _Traffic(BaseModel):
+    """Body of `PUT /functions/{name}/traffic`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    revision: str
+
+
+class Host:
+    """Answers requests about the functions of one state folder; `record` says who and where the host is."""
+
+    def __init__(self, state: StateFolder, record: HostRecord, limits: Limits) -> None:
+        self._state = state
+        self._record = record
+        self._limits = limits
+        self._functions = Functions(state, limits)
+        self._proxy = Proxy(self._functions, limits)
+        self._token = state.token().encode()
+
+    def app(self, *, loopback: bool) -> Starlette:
+        """The ASGI application; with `loopback` it answers only those who call it by a name of loopback."""
+        revision = "/functions/{name}/revisions/{revision}"
+        routes = [
+            Route("/health", self._health),
+            Route("/functions", self._list),
+            Route("/functions/{name}", self._status),
+            Route("/functions/{name}", self._changing(self._remove), methods=["DELETE"]),
+            Route(revision, self._changing(self._put), methods=["PUT"]),
+            Route(revision, self._changing(self._remove_revision), methods=["DELETE"]),
+            Route("/functions/{name}/traffic", self._changing(self._route), methods=["PUT"]),
+            Route("/functions/{name}/logs", self._logs),
+            Route("/functions/{name}/predict", self._forward("predict"), methods=["POST"]),
+            *(Route(f"/functions/{{name}}/{path}", self._forward(path)) for path in _PROXIED),
+        ]
+        guard = [Middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK_HOSTS, www_redirect=False)]
+        return Starlette(
+            routes=routes,
+            middleware=guard if loopback else [],
+            exception_handlers={HostError: _refuse, OSError: _no_storage, HTTPException: _http_error},
+            lifespan=self._lifespan,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        self._functions.start()
+        try:
+            yield
+        finally:
+            await self._functions.close()
+            await self._proxy.close()
+
+    def _changing(self, handler: _Handler) -> _Handler:
+        """Only for those who know the token."""
+
+        async def guarded(request: Request) -> Response:
+            scheme, _, given = request.headers.get("authorization", "").partition(" ")
+            # Compared in constant time, and before anything else of the request is looked at.
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
+                raise HostError(
+                    401,
+                    "this call changes the host and its bearer token is missing or wrong",
+                    next_step="send `Authorization: Bearer <token>` with what the file `token` of the host's state "
+                    "folder holds",
+                )
+            return await handler(request)
+
+        return guarded
+
+    def _forward(self, path: str) -> _Handler:
+        async def forward(request: Request) -> Response:
+            return await self._proxy.forward(_name(request), path, request)
+
+        return forward
+
+    async def _health(self, request: Request) -> Response:
+        # Who it is, so that a client can tell this host from a stranger on its old port.
+        return JSONResponse({"status": "ok", "pid": self._record.pid, "birth": self._record.birth})
+
+    async def _list(self, request: Request) -> Response:
+        return JSONResponse({"functions": [self._status_of(name) for name in self._functions.names()]})
+
+    async def _status(self, request: Request) -> Response:
+        return JSONResponse(self._status_of(_name(request)))
+
+    def _status_of(self, name: str) -> dict[str, object]:
+        return self._functions.status(name, f"{self._record.url}/functions/{name}").model_dump()
+
+    async def _put(self, request: Request) -> Response:
+        name, revision = _name(request), _revision(request)
+        folder = self._state.staging()
+        try:
+            archive = folder / "package.zip"
+            await save_body(
+                request, archive, limit=self._limits.upload_bytes, seconds=self._limits.upload_seconds
+            )
+            created = await self._functions.put(name, revision, archive)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder)
+        return JSONResponse({"name": name, "revision": revision}, 201 if created else 200)
+
+    async def _route(self, request: Request) -> Response:
+        name = _name(request)
+        try:
+            wanted = _Traffic.model_validate_json(
+                await read_body(request, limit=65536, seconds=self._limits.body_seconds)
+            )
+        except ValidationError as error:
+            raise HostError(422, f'the body is not {{"revision": …}}: {error.errors()[0]["msg"]}') from error
+        if not REVISION.fullmatch(wanted.revision):
+            raise _malformed("revision", wanted.revision)
+        await self._functions.route(name, wanted.revision)
+        return JSONResponse(self._status_of(name))
+
+    async def _remove(self, request: Request) -> Response:
+        await self._functions.remove(_name(request))
+        return Response(status_code=204)
+
+    async def _remove_revision(self, request: Request) -> Response:
+        await self._functions.remove_revision(_name(request), _revision(request))
+        return Response(status_code=204)
+
+    async def _logs(self, request: Request) -> Response:
+        given = request.query_params.get("lines", "100")
+        if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= _MAX_LOG_LINES):
+            raise HostError(422, f"lines is {given!r}: expected a whole number from 1 to {_MAX_LOG_LINES}")
+        lines = self._functions.log_tail(_name(request), int(given))
+        return PlainTextResponse("".join(f"{line}\n" for line in lines))
+
+
+def _name(request: Request) -> str:
+    name: str = request.path_params["name"]
+    if not NAME.fullmatch(name):
+        raise _malformed("function", name)
+    return name
+
+
+def _revision(request: Request) -> str:
+    revision: str = request.path_params["revision"]
+    if not REVISION.fullmatch(revision):
+        raise _malformed("revision", revision)
+    return revision
+
+
+def _malformed(what: str, given: str) -> HostError:
+    expected = NAME if what == "function" else REVISION
+    return HostError(422, f"{given[:80]!r} is no name of a {what}: expected {expected.pattern}")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HostError)
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status in (401, 408, 413):
+        # The body was not read to its end: what follows on this connection is not the next request.
+        headers["Connection"] = "close"
+    return JSONResponse({"error": error.message, "next_step": error.next_step}, error.status, headers)
+
+
+async def _no_storage(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    return await _refuse(request, storage_error(error, f"answering {request.method} {request.url.path}"))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse(
+        {"error": f"{request.method} {request.url.path}: {error.detail}", "next_step": None},
+        error.status_code,
+        error.headers,
+    )

@@ -1,0 +1,35 @@
+"""How the host says no: an error that knows its HTTP status."""
+
+from __future__ import annotations
+
+import errno
+
+from penstock.errors import PenstockError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class HostError(PenstockError):
+    """A request that the host does not grant: answered with `status` and, where waiting helps, `retry_after` s."""
+
+    kind = "host"
+
+    def __init__(
+        self, status: int, message: str, *, next_step: str | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.status = status
+        self.retry_after = retry_after
+
+
+def storage_error(error: OSError, doing: str) -> HostError:
+    """The answer to a failed write: 507 for a full disk, quota or file-size limit, 500 for anything else."""
+    if error.errno in _FULL:
+        return HostError(
+            507,
+            f"no room left while {doing}: {error.strerror}",
+            next_step="free disk space below the host's state folder, then repeat the request",
+        )
+    return HostError(
+        500, f"{error} while {doing}", next_step="check permissions and health of the host's state folder"
+    )

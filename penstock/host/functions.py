@@ -1,0 +1,307 @@
+"""The host's functions: which revisions there are, which one is live, and how that changes without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from penstock.host.errors import HostError
+from penstock.host.limits import Limits
+from penstock.host.logs import FunctionLog
+from penstock.host.manifest import MANIFEST
+from penstock.host.runner import Changes, Runner, State, version_of
+from penstock.host.state import StateFolder, Traffic
+from penstock.host.upload import unpack_package
+from penstock.targets import RevisionStatus, Status
+
+
+class Function:
+    """One function in memory. `live` is kept running; `candidate` is proven and warm; `leaving` are drained."""
+
+    def __init__(self, log: FunctionLog) -> None:
+        self.log = log
+        self.changes = Changes()
+        self.traffic: Traffic | None = None
+        self.fault: HostError | None = None
+        self.live: Runner | None = None
+        self.candidate: Runner | None = None
+        self.leaving: set[Runner] = set()
+
+    def runners(self) -> list[Runner]:
+        """Every process it has, the one that says most about its revision last."""
+        return [*self.leaving, *(runner for runner in (self.candidate, self.live) if runner is not None)]
+
+
+class Functions:
+    """All functions of one state folder. Its methods belong to the host's event loop.
+
+    Changes to one function happen one after another; requests never wait for them.
+    """
+
+    def __init__(self, state: StateFolder, limits: Limits) -> None:
+        self._state = state
+        self._limits = limits
+        self._functions: dict[str, Function] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Take up every function from disk and begin to start the live revisions."""
+        for name in self._state.names():
+            function = self._functions[name] = self._new(name)
+            try:
+                function.traffic = self._state.traffic(name)
+            except HostError as fault:
+                function.fault = fault
+            if function.traffic is not None:
+                function.live = self._runner(name, function, function.traffic.revision)
+                function.live.keep()
+
+    async def close(self) -> None:
+        """Stop every process."""
+        for task in self._background:
+            task.cancel()
+        runners = [runner for function in self._functions.values() for runner in function.runners()]
+        await asyncio.gather(
+            *self._background, *(runner.stop() for runner in runners), return_exceptions=True
+        )
+
+    # -- what requests need ---------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def lease(self, name: str) -> AsyncIterator[Runner]:
+        """The live revision's process, ready, for one request: it is not stopped while it is leased.
+
+        Waits a moment for one that is being started. Raises HostError: 404 for no such function or no live
+        revision, 503 with `retry_after` for one that does not come up.
+        """
+        runner = await self._ready(name)
+        runner.in_flight += 1
+        try:
+            yield runner
+        finally:
+            runner.released()
+
+    async def _ready(self, name: str) -> Runner:
+        runner: Runner | None = None
+        try:
+            async with asyncio.timeout(self._limits.wait_seconds):
+                while True:
+                    # Looked up each time: the live pointer may move while this waits.
+                    function = self._get(name)
+                    runner = function.live
+                    if runner is None:
+                        raise function.fault or HostError(
+                            404, f"{name} has no live revision", next_step=f"PUT /functions/{name}/traffic"
+                        )
+                    if runner.state is State.READY:
+                        return runner
+                    await function.changes.wait()
+        except TimeoutError:
+            assert runner is not None
+            why = f": {runner.error}" if runner.error else ""
+            raise HostError(
+                503,
+                f"{name} is {runner.state.value}{why}",
+                next_step=f"try again; GET /functions/{name}/logs says what it printed",
+                retry_after=runner.retry_after,
+            ) from None
+
+    def names(self) -> list[str]:
+        """Every function, sorted."""
+        return sorted(self._functions)
+
+    def status(self, name: str, url: str) -> Status:
+        """The function's state; `url` is its live address. Raises HostError (404)."""
+        function = self._get(name)
+        revisions = {
+            revision: RevisionStatus(
+                revision=revision, version=version_of(revision), state=State.STOPPED.value
+            )
+            for revision in self._state.revisions(name)
+        }
+        for runner in function.runners():
+            if runner.revision in revisions:
+                revisions[runner.revision] = runner.status()
+        traffic = function.traffic
+        return Status(
+            name=name,
+            url=url,
+            live=traffic.revision if traffic else None,
+            since=traffic.since if traffic else None,
+            revisions=tuple(revisions.values()),
+        )
+
+    def log_tail(self, name: str, lines: int) -> list[str]:
+        """The last `lines` lines of the function's log. Raises HostError (404)."""
+        return self._get(name).log.tail(lines)
+
+    # -- what changes them ----------------------------------------------------------------------------------
+
+    async def put(self, name: str, revision: str, archive: Path) -> bool:
+        """Take in the zipped package `archive` as that revision once it has proved itself; whether it is new.
+
+        Raises HostError: 422 for a package that is none, is another one or fails its samples, 413, 409, 502; and
+        OSError for a full disk. Then nothing of it is left.
+        """
+        async with self._lock(name):
+            staged = self._state.staging()
+            try:
+                await asyncio.to_thread(unpack_package, archive, staged, name, revision, self._limits)
+                if self._state.package(name, revision).exists():
+                    await self._prove_again(name, revision, staged)
+                    return False
+                await self._prove_and_publish(name, revision, staged)
+                return True
+            finally:
+                # Published, it has moved away.
+                await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
+
+    async def _prove_again(self, name: str, revision: str, staged: Path) -> None:
+        function = self._functions[name]
+        there, sent = (folder / MANIFEST for folder in (self._state.package(name, revision), staged))
+        if there.read_bytes() != sent.read_bytes():
+            raise HostError(409, f"{name} {revision} is there already with another {MANIFEST}")
+        if function.live is not None and function.live.revision == revision:
+            await function.live.proved()
+            return
+        self._warm(function, await self._proven(name, function, revision))
+
+    async def _prove_and_publish(self, name: str, revision: str, staged: Path) -> None:
+        function = self._functions.get(name) or self._new(name)
+        runner = Runner(revision, staged, function.log, self._limits, function.changes)
+        runner.start()
+        try:
+            await runner.proved()
+            await asyncio.to_thread(self._state.publish, staged, name, revision)
+        except BaseException:
+            await runner.stop()
+            raise
+        # It has read the package; should it be started again, then from its final place.
+        runner.package = self._state.package(name, revision)
+        self._functions[name] = function
+        self._warm(function, runner)
+
+    async def route(self, name: str, revision: str) -> None:
+        """Make `revision` the live one: prove it, move the pointer on disk, then serve from it.
+
+        Raises HostError (404 for no such revision, 422, 502) and OSError; then the old one is still live.
+        """
+        async with self._lock(name):
+            function = self._get(name)
+            if not self._state.package(name, revision).is_dir():
+                raise HostError(404, f"{name} has no revision {revision}", next_step="put it first")
+            if function.live is not None and function.live.revision == revision:
+                await function.live.proved()
+                return
+            runner = await self._proven(name, function, revision)
+            traffic = Traffic(revision=revision, since=datetime.now(UTC).isoformat(timespec="seconds"))
+            try:
+                await asyncio.to_thread(self._state.point, name, traffic)
+            except BaseException:
+                self._warm(function, runner)
+                raise
+            runner.keep()
+            old, function.live = function.live, runner
+            function.traffic, function.fault = traffic, None
+            function.changes.notify()
+            if old is not None:
+                self._let_go(function, old)
+
+    async def remove_revision(self, name: str, revision: str) -> None:
+        """Take one revision away. Raises HostError (404; 409 for the live one)."""
+        async with self._lock(name):
+            function = self._get(name)
+            if function.traffic is not None and function.traffic.revision == revision:
+                raise HostError(
+                    409, f"{revision} is the live revision of {name}", next_step="route to another one first"
+                )
+            if not self._state.package(name, revision).is_dir():
+                raise HostError(404, f"{name} has no revision {revision}")
+            if function.candidate is not None and function.candidate.revision == revision:
+                candidate, function.candidate = function.candidate, None
+                await candidate.stop()
+            await asyncio.to_thread(self._state.remove_revision, name, revision)
+            if not self._state.revisions(name):
+                await self._forget(name, function)
+
+    async def remove(self, name: str) -> None:
+        """Take the function away, after it has answered what it has begun. Raises HostError (404)."""
+        async with self._lock(name):
+            function = self._get(name)
+            await self._forget(name, function)
+
+    async def _forget(self, name: str, function: Function) -> None:
+        # Off the disk first: were the host killed here, no half of it would come back.
+        await asyncio.to_thread(self._state.remove_function, name)
+        del self._functions[name]
+        function.changes.notify()
+        await asyncio.gather(*(runner.drain() for runner in function.runners()))
+        function.log.remove()
+
+    # -- parts of these -------------------------------------------------------------------------------------
+
+    async def _proven(self, name: str, function: Function, revision: str) -> Runner:
+        """A ready process of a revision on disk, the warm one where there is one."""
+        candidate = function.candidate
+        if candidate is not None and candidate.revision == revision and candidate.state is State.READY:
+            function.candidate = None
+            return candidate
+        runner = self._runner(name, function, revision)
+        runner.start()
+        try:
+            await runner.proved()
+        except BaseException:
+            await runner.stop()
+            raise
+        return runner
+
+    def _warm(self, function: Function, runner: Runner) -> None:
+        """Keep a proven process ready for a while; it takes the place of an earlier one."""
+        old, function.candidate = function.candidate, runner
+        if old is not None:
+            self._let_go(function, old)
+
+        async def expire() -> None:
+            await asyncio.sleep(self._limits.candidate_seconds)
+            if function.candidate is runner:
+                function.candidate = None
+                self._let_go(function, runner)
+
+        self._spawn(expire())
+
+    def _let_go(self, function: Function, runner: Runner) -> None:
+        """Stop a process in the background once its requests are answered."""
+        function.leaving.add(runner)
+
+        async def leave() -> None:
+            await runner.drain()
+            function.leaving.discard(runner)
+
+        self._spawn(leave())
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _new(self, name: str) -> Function:
+        return Function(FunctionLog(self._state.log(name), self._limits.log_bytes))
+
+    def _runner(self, name: str, function: Function, revision: str) -> Runner:
+        package = self._state.package(name, revision)
+        return Runner(revision, package, function.log, self._limits, function.changes)
+
+    def _get(self, name: str) -> Function:
+        if name not in self._functions:
+            raise HostError(
+                404, f"there is no function {name}", next_step="GET /functions lists those there are"
+            )
+        return self._functions[name]
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())

@@ -1,0 +1,43 @@
+"""Every bound and every wait of the host in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes are in bytes, times in seconds."""
+
+    # A forest of a few hundred deep trees is tens of MB; beyond these a package is a mistake or an attack.
+    upload_bytes: int = 512 * MIB
+    package_bytes: int = 1024 * MIB
+    package_files: int = 256
+    upload_seconds: float = 300.0
+
+    request_bytes: int = 16 * MIB
+    response_bytes: int = 64 * MIB
+    # How long a client may take to send a request's body, and a function to answer (OpenWhisk's default: 60 s).
+    body_seconds: float = 30.0
+    answer_seconds: float = 60.0
+    # How long a request waits for a function that is being restarted before it is told to come back.
+    wait_seconds: float = 3.0
+
+    # A revision must prove itself within this; ended politely it has `stop_seconds` before it is killed.
+    start_seconds: float = 60.0
+    stop_seconds: float = 5.0
+    # A proven revision is kept warm this long for the traffic that usually follows.
+    candidate_seconds: float = 60.0
+
+    # Restarts wait first, 2*first, 4*first … up to the cap, each times a random factor in [0.5, 1] so that
+    # functions felled by one cause do not come back at once. After `stable_seconds` of serving it begins anew.
+    backoff_first: float = 0.25
+    backoff_cap: float = 30.0
+    stable_seconds: float = 30.0
+
+    # Written private memory of one runtime (RLIMIT_DATA); a runtime with a small model has about a tenth.
+    memory_bytes: int = 2048 * MIB
+    # Each function keeps two log files of this size.
+    log_bytes: int = MIB

@@ -1,0 +1,147 @@
+"""The host's folder: what is in it, and how it changes without ever being half-changed.
+
+token                               the bearer token of changing calls, mode 0600
+host.json                           where the running host is: url, pid, creation time
+functions/<name>/revisions/<rev>/   immutable packages
+functions/<name>/traffic.json       the live pointer
+logs/<name>.log                     what the function printed
+incoming/                           uploads and removals under way; emptied when a host starts
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from penstock.durable import sync_folder, sync_tree, write_atomic
+from penstock.host.errors import HostError
+from penstock.host.manifest import NAME, REVISION
+
+
+class Traffic(BaseModel):
+    """The live pointer: `revision` answers the function's name `since` that moment (ISO 8601, UTC)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    revision: str
+    since: str
+
+
+class HostRecord(BaseModel):
+    """Where a running host is, in `host.json`; `created` is in s since the epoch, for people.
+
+    What identifies it is pid and `birth` (`penstock.processes.birth_of`).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    pid: int
+    created: float
+    birth: str
+
+
+class StateFolder:
+    """Reads and writes below `root`. One host at a time may hold it; the server sees to that.
+
+    Writes raise OSError when the disk is full; what was there before then still is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.record = self.root / "host.json"
+        self._functions = self.root / "functions"
+        self._incoming = self.root / "incoming"
+
+    def open(self) -> None:
+        """Make the folders, and clear away what an earlier host left unfinished."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._incoming.exists():
+            shutil.rmtree(self._incoming)
+        for folder in (self._functions, self._incoming, self.root / "logs"):
+            folder.mkdir(exist_ok=True, mode=0o700)
+        sync_folder(self.root)
+
+    def token(self) -> str:
+        """The bearer token of this folder, made on first use."""
+        path = self.root / "token"
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text("ascii").strip()
+        token = secrets.token_urlsafe(32)
+        write_atomic(path, token.encode("ascii"), mode=0o600)
+        return token
+
+    def names(self) -> list[str]:
+        """Every function with a revision, sorted."""
+        return sorted(entry.name for entry in self._functions.iterdir() if NAME.fullmatch(entry.name))
+
+    def revisions(self, name: str) -> list[str]:
+        """The function's revisions, oldest upload first; empty when there is no such function."""
+        folder = self._functions / name / "revisions"
+        if not folder.is_dir():
+            return []
+        found = [entry for entry in folder.iterdir() if REVISION.fullmatch(entry.name)]
+        return [
+            entry.name for entry in sorted(found, key=lambda entry: (entry.stat().st_mtime_ns, entry.name))
+        ]
+
+    def package(self, name: str, revision: str) -> Path:
+        """Where that revision's package is, or would be."""
+        return self._functions / name / "revisions" / revision
+
+    def log(self, name: str) -> Path:
+        """The function's log file."""
+        return self.root / "logs" / f"{name}.log"
+
+    def traffic(self, name: str) -> Traffic | None:
+        """The live pointer, None before the first. Raises HostError when its file was damaged from outside."""
+        path = self._functions / name / "traffic.json"
+        try:
+            return Traffic.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise HostError(
+                500,
+                f"{path} is not a live pointer: {error.errors()[0]['msg']}",
+                next_step=f"route {name} to one of its revisions again",
+            ) from error
+
+    def point(self, name: str, traffic: Traffic) -> None:
+        """Move the live pointer, durably and at once."""
+        write_atomic(self._functions / name / "traffic.json", traffic.model_dump_json().encode())
+
+    def staging(self) -> Path:
+        """A new empty folder for an upload, on the same file system as the revisions."""
+        return Path(tempfile.mkdtemp(dir=self._incoming))
+
+    def publish(self, staged: Path, name: str, revision: str) -> None:
+        """Make the package in `staged` a revision: complete on disk before it has its name."""
+        sync_tree(staged)
+        package = self.package(name, revision)
+        for folder in (package.parent.parent, package.parent):
+            folder.mkdir(exist_ok=True, mode=0o700)
+            sync_folder(folder.parent)
+        os.rename(staged, package)
+        sync_folder(package.parent)
+
+    def remove_revision(self, name: str, revision: str) -> None:
+        """Take one revision away, in one step."""
+        self._discard(self.package(name, revision))
+
+    def remove_function(self, name: str) -> None:
+        """Take the function and all its revisions away, in one step."""
+        self._discard(self._functions / name)
+
+    def _discard(self, folder: Path) -> None:
+        # It vanishes in one step; a crash while its files are deleted leaves them in incoming/, which is emptied.
+        trash = self.staging()
+        os.rename(folder, trash / folder.name)
+        sync_folder(folder.parent)
+        shutil.rmtree(trash)

@@ -1,0 +1,93 @@
+"""Starts a stage's job as a local process: the embedded way; a pod runs the same command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from penstock.settings import Settings
+from penstock.work import Outcome, Request
+
+Log = Callable[[str], None]
+
+
+class ProcessRunner:
+    """Runs `python -m jobs.<stage>` and hands each line that it prints to `log`.
+
+    `environment` is added to the job's environment: connection URLs, never on the command line.
+    """
+
+    def __init__(self, settings: Settings, log: Log, environment: Mapping[str, str] | None = None) -> None:
+        self._settings = settings
+        self._log = log
+        self._environment = dict(environment or {})
+        self._process: subprocess.Popen[str] | None = None
+
+    def __call__(self, request: Request) -> Outcome:
+        """Do a request in a process of its own; an Outcome also where the process died without one."""
+        temporary = self._settings.var / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="job-", dir=temporary) as folder:
+            request_path, outcome_path = Path(folder) / "request.json", Path(folder) / "outcome.json"
+            request_path.write_text(request.model_dump_json())
+            command = [
+                sys.executable, "-m", f"jobs.{request.stage}",
+                "--request", str(request_path), "--outcome", str(outcome_path),
+            ]  # fmt: skip
+            code = self._run(command)
+            if outcome_path.is_file():
+                return Outcome.model_validate_json(outcome_path.read_bytes())
+            return _died(request.stage, code)
+
+    def stop(self) -> None:
+        """End the job and all that it started."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _run(self, command: list[str]) -> int:
+        # Airflow's own settings (its database, its keys) are not the job's business.
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "_AIRFLOW"))}
+        self._process = subprocess.Popen(
+            command,
+            cwd=self._settings.root,
+            env={**inherited, **self._settings.environment(), **self._environment, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                self._log(line.rstrip("\n"))
+            return self._process.wait()
+        finally:
+            self.stop()
+
+
+def _died(stage: str, code: int) -> Outcome:
+    if code == -signal.SIGKILL:
+        return Outcome(
+            state="failed",
+            kind="killed",
+            message=f"the job of stage {stage} was killed (SIGKILL): often the machine was out of memory",
+            next_step=f"give `resources={{'{stage}': ...}}` less memory or the machine more, then run again: what was done is kept",
+        )
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    return Outcome(
+        state="failed",
+        kind="crashed",
+        message=f"the job of stage {stage} ended {how} without an answer; its last lines in the task's log say more",
+        next_step="read the log; if it is a defect of Penstock, report it with these lines",
+    )

@@ -1,0 +1,1 @@
+"""The typed declaration of a pipeline: what a data scientist writes."""

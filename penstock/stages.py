@@ -1,0 +1,55 @@
+"""The chain's stages: their order, and the code that each one's key rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock import keys
+from penstock.results import Input
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's name, the folders (below the project's root) whose code makes its output, and its kind.
+
+    `per_interval`: one task a data interval of the window. `user_code`: runs the pipeline's `model.py`.
+    """
+
+    name: str
+    code: tuple[str, ...]
+    per_interval: bool = False
+    user_code: bool = False
+
+
+_COMMON = "jobs/common"
+_BUNDLE = "jobs/bundle"
+_RUNTIME = "images/function/penstock_function"
+
+CHAIN: tuple[Stage, ...] = (
+    Stage("collect", ("jobs/collect", _COMMON), per_interval=True),
+    Stage("validate", ("jobs/validate", _COMMON), per_interval=True),
+    Stage("features", ("jobs/features", _COMMON), user_code=True),
+    Stage("train", ("jobs/train", _COMMON, _BUNDLE), user_code=True),
+    Stage("register", ("jobs/register", _COMMON, _BUNDLE, _RUNTIME)),
+    Stage("validate_model", ("jobs/validate_model", _COMMON, _RUNTIME)),
+    Stage("deploy", ("jobs/deploy", _COMMON)),
+)
+STAGES: dict[str, Stage] = {stage.name: stage for stage in CHAIN}
+
+
+def code_digest(root: Path, stage: str) -> str:
+    """The digest of a stage's code: its own folder and those that it shares."""
+    files = [path for folder in STAGES[stage].code for path in keys.source_files(root / folder)]
+    return keys.digest_files(root, files)
+
+
+def folder_input(dags: Path, pipeline: str) -> Input:
+    """The digest of a pipeline's folder as an input, for the stages that run user code.
+
+    `pipeline.py` is left out: what a stage reads of the spec is hashed on its own, so that a new owner or
+    schedule does not train anew.
+    """
+    folder = dags / pipeline
+    files = [path for path in keys.source_files(folder) if path != folder / "pipeline.py"]
+    return Input(path="", digest=keys.digest_files(folder, files))

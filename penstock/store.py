@@ -1,0 +1,202 @@
+"""The artifact store: immutable folders under a URI that fsspec can reach, each won by one attempt.
+
+Layout: `{store}/{pipeline}/{stage}/{key}/{attempt}/…` and, created last and exclusively,
+`{store}/{pipeline}/{stage}/{key}/_result.json`. Run records lie under `{store}/{pipeline}/_runs/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from filelock import FileLock
+from fsspec.implementations.local import LocalFileSystem
+
+from penstock.errors import StoreError
+from penstock.results import StageResult
+
+FORMAT = 1
+
+
+class Store:
+    """Artifacts and records below one URI. Raises StoreError where it cannot be read or written."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        self.fs, root = fsspec.core.url_to_fs(self.uri)
+        self.root: str = root.rstrip("/")
+        self.local = isinstance(self.fs, LocalFileSystem)
+
+    def open_format(self) -> None:
+        """Mark a new store with its format, and refuse one of another format."""
+        if self.create_json("_format.json", {"format": FORMAT}):
+            return
+        found = (self.read_json("_format.json") or {}).get("format")
+        if found != FORMAT:
+            raise StoreError(
+                f"the store {self.uri} has format {found}; this Penstock reads format {FORMAT}",
+                next_step="use the Penstock that made it, or another PENSTOCK_STORE",
+            )
+
+    def path(self, relative: str) -> str:
+        """The filesystem's own path of something below the store (for `self.fs`)."""
+        return f"{self.root}/{relative}"
+
+    def uri_of(self, relative: str) -> str:
+        """The full URI, as Spark and pyarrow read it."""
+        return f"{self.uri}/{relative}"
+
+    def exists(self, relative: str) -> bool:
+        return bool(self.fs.exists(self.path(relative)))
+
+    def names(self, relative: str) -> list[str]:
+        """The names directly below a folder, sorted; none where it is missing."""
+        try:
+            entries = self.fs.ls(self.path(relative), detail=False, refresh=True)
+        except FileNotFoundError:
+            return []
+        return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
+
+    def read_bytes(self, relative: str) -> bytes:
+        return bytes(self.fs.cat_file(self.path(relative)))
+
+    def read_json(self, relative: str) -> Any | None:
+        """The JSON value at a path, or None where there is none."""
+        try:
+            return json.loads(self.read_bytes(relative))
+        except FileNotFoundError:
+            return None
+
+    def write_json(self, relative: str, value: Any) -> None:
+        """Replace a JSON file in one step: readers see the old or the new one."""
+        data = _encode(value)
+        with self._named_errors(relative):
+            if self.local:
+                temporary = self._temporary(relative, data)
+                os.replace(temporary, self.path(relative))
+            else:
+                self.fs.pipe_file(self.path(relative), data)
+
+    def create_json(self, relative: str, value: Any) -> bool:
+        """Create a JSON file whole, only where none is: True for the one writer that wins."""
+        data = _encode(value)
+        with self._named_errors(relative):
+            if not self.local:
+                try:
+                    with self.fs.open(self.path(relative), "xb") as file:
+                        file.write(data)
+                except FileExistsError:
+                    return False
+                return True
+            temporary = self._temporary(relative, data)
+            try:
+                # A hard link fails where the name exists, and shows the whole content at once.
+                os.link(temporary, self.path(relative))
+            except FileExistsError:
+                return False
+            finally:
+                os.unlink(temporary)
+            return True
+
+    def remove(self, relative: str) -> None:
+        """Remove a file or folder, if it is there."""
+        if self.exists(relative):
+            self.fs.rm(self.path(relative), recursive=True)
+
+    def put(self, local: Path, relative: str) -> None:
+        """Copy a local file or folder into the store."""
+        with self._named_errors(relative):
+            target = self.path(relative)
+            if not self.local:
+                self.fs.put(str(local), target, recursive=local.is_dir())
+            elif local.is_dir():
+                shutil.copytree(local, target, dirs_exist_ok=True)
+            else:
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(local, target)
+
+    def fetch(self, relative: str, scratch: Path) -> Path:
+        """A local path with the content of a stored file or folder; a local store is read in place."""
+        if self.local:
+            return Path(self.path(relative))
+        target = scratch / relative.replace("/", "_")
+        self.fs.get(self.path(relative), str(target), recursive=True)
+        return target
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold a lock by name; the system frees it when its holder dies."""
+        if not self.local:
+            raise StoreError(
+                f"the store {self.uri} cannot serialise promotions: only a folder can, for now",
+                next_step="set PENSTOCK_STORE to a file:// URI",
+            )
+        path = Path(self.path(f"_locks/{name}.lock"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path):
+            yield
+
+    # -- results -------------------------------------------------------------------------------------------
+
+    def result(self, pipeline: str, stage: str, key: str) -> StageResult | None:
+        """The result of a key, or None where no attempt has won yet."""
+        value = self.read_json(f"{pipeline}/{stage}/{key}/_result.json")
+        return None if value is None else StageResult.model_validate(value)
+
+    def result_at(self, path: str) -> StageResult:
+        """The result that owns an attempt's path; its key counts. Raises StoreError where it is gone."""
+        pipeline, stage, key, _ = path.split("/")
+        result = self.result(pipeline, stage, key)
+        if result is None:
+            raise StoreError(
+                f"the store has no {stage} of key {key[:12]} any more",
+                next_step="start the run again: it is made anew",
+            )
+        return result
+
+    def commit(self, result: StageResult) -> StageResult:
+        """Make an attempt the key's output, unless another won first; returns the winner's result."""
+        relative = f"{result.pipeline}/{result.stage}/{result.key}"
+        if self.create_json(f"{relative}/_result.json", result.model_dump(mode="json")):
+            return result
+        self.remove(f"{relative}/{result.attempt}")
+        winner = self.result(result.pipeline, result.stage, result.key)
+        assert winner is not None
+        return winner
+
+    # -- internals -----------------------------------------------------------------------------------------
+
+    def _temporary(self, relative: str, data: bytes) -> str:
+        target = Path(self.path(relative))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}"
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        return str(temporary)
+
+    @contextmanager
+    def _named_errors(self, relative: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {relative} to the store {self.uri}: {error.strerror or error}",
+                next_step="free space or rights in the store, then run again; what was done before is kept",
+            ) from error
+
+
+def _encode(value: Any) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()

@@ -1,0 +1,97 @@
+"""Where functions run: one small interface for every platform, and the table of those there are."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+from pydantic import BaseModel, ConfigDict
+
+from penstock.errors import DeployError
+
+
+class TargetError(DeployError):
+    """A target refused a request, or could not be reached.
+
+    `status` is the HTTP status that the target answered with, None when it did not answer.
+    """
+
+    kind = "target"
+
+    def __init__(self, message: str, *, next_step: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, next_step=next_step)
+        self.status = status
+
+
+class RevisionStatus(BaseModel):
+    """One immutable revision of a function.
+
+    `state` is `ready`, `starting`, `backoff` (it crashed and will be started again), `draining` (answers its last
+    requests) or `stopped` (on disk only). `error` is why it is not ready, or why it was last restarted.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    revision: str
+    version: str
+    state: str
+    restarts: int = 0
+    error: str | None = None
+
+
+class Status(BaseModel):
+    """A function on a target: `url` is its live name, `live` the revision behind it, `since` when that began (ISO)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    url: str
+    live: str | None
+    since: str | None
+    revisions: tuple[RevisionStatus, ...]
+
+
+class Target(Protocol):
+    """A platform that holds immutable revisions of functions behind live names.
+
+    Every method raises TargetError, whose message says what the platform found wrong.
+    """
+
+    def prepare(self) -> None:
+        """Make the platform able to take a package, where that is ours to do (the embedded host is started)."""
+
+    def put(self, package: Path) -> str:
+        """Upload the function package in folder `package`; return its revision once it has proved itself there."""
+
+    def route(self, name: str, revision: str) -> None:
+        """Send all traffic of the live name to `revision`; on failure the old one goes on serving."""
+
+    def invoke(self, name: str, payload: Any) -> Any:
+        """The live revision's answer to the JSON value `payload`."""
+
+    def serving(self, name: str) -> str:
+        """The revision that answers behind the live name, as seen from an answer and not from a record."""
+
+    def status(self, name: str) -> Status:
+        """What the target knows of the function."""
+
+    def logs(self, name: str, lines: int = 100) -> list[str]:
+        """The last `lines` lines that the function printed."""
+
+    def remove(self, name: str) -> None:
+        """Take the function and all its revisions away; a function that is not there is no error."""
+
+
+_TARGETS: Final = {"embedded": "penstock.targets.embedded:EmbeddedTarget"}
+
+
+def open_target(name: str, state_dir: Path) -> Target:
+    """The target of that name, which keeps what it must remember in `state_dir`. Raises TargetError."""
+    if name not in _TARGETS:
+        raise TargetError(
+            f"target {name!r} is unknown: expected one of {', '.join(sorted(_TARGETS))}",
+            next_step="correct `function.target` in the pipeline's spec",
+        )
+    module, _, attribute = _TARGETS[name].partition(":")
+    return cast(Target, getattr(import_module(module), attribute)(state_dir))

@@ -1,0 +1,75 @@
+"""Work: what a job is asked to do, and how it answers.
+
+`python -m jobs.<stage> --request FILE --outcome FILE` is the contract: the same for a local process and a pod.
+The request holds everything the job may know of the spec; the outcome is a small JSON file.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from penstock import keys
+from penstock.results import Input
+
+
+class Item(BaseModel):
+    """One key's worth of work: a stage on one subject (`flights@2013-06-01`, or empty for the whole run)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject: str = ""
+    spec: dict[str, Any]
+    inputs: dict[str, Input] = {}
+    salt: str | None = None
+    key: str
+
+    @classmethod
+    def make(
+        cls,
+        stage: str,
+        *,
+        subject: str = "",
+        spec: dict[str, Any],
+        inputs: dict[str, Input],
+        salt: str | None,
+        code: str,
+        environment: str,
+    ) -> Item:
+        """An item with the key that its stage, spec, inputs, code and environment give."""
+        key = keys.stage_key(
+            stage=stage,
+            subject=subject,
+            spec=spec,
+            inputs={name: value.digest for name, value in inputs.items()},
+            code=code,
+            environment=environment,
+            salt=salt,
+        )
+        return cls(subject=subject, spec=spec, inputs=inputs, salt=salt, key=key)
+
+
+class Request(BaseModel):
+    """What one job process does: the items of one stage that no earlier run has done."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    pipeline: str
+    run: str
+    items: list[Item]
+    cpu: float | None = None
+    memory: str | None = None
+
+
+class Outcome(BaseModel):
+    """How a job ended: `done`, or the error with its kind (penstock.errors) and what to do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: Literal["done", "failed"]
+    kind: str | None = None
+    message: str | None = None
+    next_step: str | None = None
+    exit_code: int = 1

@@ -1,0 +1,77 @@
+"""Whole pipelines: a project folder of its own that shares this checkout's code, and free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHARED = ("jobs", "images", "plugins", "penstock")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project root in a temporary folder, and the command line in it."""
+
+    root: Path
+    environment: dict[str, str]
+
+    @property
+    def var(self) -> Path:
+        return self.root / "var"
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `penstock ARGUMENTS` as the leader of its own session."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "penstock", *arguments],
+            cwd=self.root, env=self.environment, start_new_session=True, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def penstock(self, *arguments: str, status: int = 0) -> Any:
+        """The JSON answer of `penstock ARGUMENTS --json`; fails where its exit status is another one."""
+        process = self.start(*arguments, "--json")
+        out, err = process.communicate()
+        assert process.returncode == status, f"{arguments}: exit {process.returncode}\n{err}\n{out}"
+        return json.loads(out) if out.strip() else None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def make_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Project]]:
+    """Makes empty projects; what runs in them is stopped at the end."""
+    made: list[Project] = []
+
+    def make() -> Project:
+        root = tmp_path_factory.mktemp("project")
+        for name in SHARED:
+            (root / name).symlink_to(ROOT / name)
+        for name in ("dags", "expectations"):
+            (root / name).mkdir()
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "PENSTOCK"))}
+        environment |= {
+            "PENSTOCK_ROOT": str(root),
+            "PENSTOCK_AIRFLOW_PORT": str(free_port()),
+            "PENSTOCK_MLFLOW_PORT": str(free_port()),
+            "PENSTOCK_HOST_PORT": str(free_port()),
+        }
+        made.append(Project(root, environment))
+        return made[-1]
+
+    yield make
+    for project in made:
+        project.penstock("down")

@@ -1,0 +1,80 @@
+"""The OpenAPI document is made from the model's columns, and what it shows as an example works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from penstock_function import openapi
+from penstock_function.package import Package
+
+
+def schema_of(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """A schema of the document with its references, for jsonschema."""
+    return {**part, "components": document["components"]}
+
+
+def test_columns_become_properties(client: Any) -> None:
+    """Each column is required, typed and nullable; nothing else is allowed."""
+    record = client.get("/openapi.json").json()["components"]["schemas"]["Record"]
+    assert record["required"] == ["carrier", "distance", "ratio", "seats", "month", "holiday"]
+    assert record["additionalProperties"] is False
+    assert record["properties"]["carrier"] == {"type": ["string", "null"]}
+    assert record["properties"]["seats"]["type"] == ["integer", "null"]
+    assert record["properties"]["month"]["maximum"] == 2**31 - 1
+
+
+@pytest.mark.parametrize("example", ["one", "many"])
+def test_the_examples_work(client: Any, example: str) -> None:
+    """Sending an example gives the answer that stands beside it, and both fit their schemas."""
+    document = client.get("/openapi.json").json()
+    post = document["paths"]["/predict"]["post"]
+    request = post["requestBody"]["content"]["application/json"]
+    answer = post["responses"]["200"]["content"]["application/json"]
+    response = client.post("/predict", json=request["examples"][example]["value"])
+    assert response.status_code == 200
+    expected = answer["examples"][example]["value"]
+    given = response.json()
+    assert given.keys() == expected.keys()
+    jsonschema.validate(request["examples"][example]["value"], schema_of(document, request["schema"]))
+    jsonschema.validate(given, schema_of(document, answer["schema"]))
+    jsonschema.validate(expected, schema_of(document, answer["schema"]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seats": 1.5}, {"seats": 2**53 + 1}, {"month": 2**31}, {"holiday": 1}, {"carrier": 3}, {"more": 1}],
+)
+def test_the_schema_refuses_what_the_function_refuses(
+    client: Any, right: dict[str, Any], change: dict[str, Any]
+) -> None:
+    """What the function answers with 422, a client with the schema finds before it sends it."""
+    document = client.get("/openapi.json").json()
+    assert client.post("/predict", json={**right, **change}).status_code == 422
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(
+            {**right, **change}, schema_of(document, document["components"]["schemas"]["Record"])
+        )
+
+
+def test_errors_fit_their_schema(client: Any) -> None:
+    """A 422 is as described."""
+    document = client.get("/openapi.json").json()
+    error = client.post("/predict", json=[{}]).json()
+    jsonschema.validate(error, schema_of(document, document["components"]["schemas"]["Error"]))
+
+
+def test_answers_follow_the_task(make_package: Callable[..., Path]) -> None:
+    """A regression's answer is a number, a text class an enum, and without probabilities none are described."""
+    regression = openapi.describe(Package.load(make_package(task="regression")), 1)
+    one = regression["components"]["schemas"]["One"]["properties"]
+    assert one["prediction"]["type"] == ["number", "null"]
+    assert "probability" not in one
+    named = openapi.describe(Package.load(make_package(classes=["on time", "late"], output="prediction")), 1)
+    one = named["components"]["schemas"]["One"]["properties"]
+    assert one["prediction"] == {"enum": ["on time", "late", None]}
+    assert "probability" not in one

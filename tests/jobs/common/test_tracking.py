@@ -1,0 +1,65 @@
+"""MLflow as the jobs use it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.common import tracking
+from penstock.errors import PenstockError
+from penstock.settings import Settings, find_root
+from tests.conftest import MakeMlflow
+
+
+def settings_at(var: Path, uri: str) -> Settings:
+    return Settings(root=find_root(), var=var, store=f"file://{var}/store", mlflow_uri=uri, runner="process")
+
+
+def test_two_first_jobs_at_once_agree_on_one_database(tmp_path: Path) -> None:
+    """On a fresh machine two pipelines start at the same time: one makes MLflow's tables, both get their experiment."""
+    code = (
+        "import sys; from pathlib import Path; from penstock import settings; from jobs.common.tracking import connect;"
+        "print(connect(settings.load(), sys.argv[1], Path(sys.argv[2]))[1])"
+    )
+    var = tmp_path / "var"
+    environment = {**os.environ, **settings_at(var, f"sqlite:///{var}/mlflow/mlflow.db").environment()}
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, name, str(tmp_path)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("flights", "delays")
+    ]
+    experiments = {job.communicate()[0].strip() for job in jobs}
+    assert [job.returncode for job in jobs] == [0, 0]
+    assert len(experiments) == 2
+
+
+def test_an_experiment_is_made_once_and_keeps_its_files_below_var(
+    tmp_path: Path, make_mlflow: MakeMlflow
+) -> None:
+    """Asked again the experiment is the same; its artifacts lie in the installation."""
+    here = settings_at(tmp_path / "var", make_mlflow(tmp_path / "var" / "mlflow.db"))
+    client, experiment = tracking.connect(here, "flights", tmp_path)
+    assert tracking.connect(here, "flights", tmp_path)[1] == experiment
+    assert client.get_experiment(experiment).artifact_location == f"file://{here.mlflow_artifacts}/flights"
+
+
+def test_what_mlflow_refuses_is_told_with_what_to_do(tmp_path: Path, make_mlflow: MakeMlflow) -> None:
+    """MLflow's own exception becomes an error of ours that names the place; others pass as they are."""
+    here = settings_at(tmp_path, make_mlflow(tmp_path / "mlflow.db"))
+    client, _ = tracking.connect(here, "flights", tmp_path)
+    with (
+        pytest.raises(PenstockError, match=f"MLflow at {here.mlflow_uri} refused") as raised,
+        tracking.told(here),
+    ):
+        client.get_run("0" * 32)
+    assert raised.value.next_step
+    with pytest.raises(ZeroDivisionError), tracking.told(here):
+        raise ZeroDivisionError

@@ -1,0 +1,83 @@
+"""A full disk loses no function: the write that failed is told, and everything before it still holds.
+
+The disk is "full" by the kernel's own limit on file sizes, set on the running host and lifted again: each write
+fails in the same system call, with EFBIG where a full disk says ENOSPC.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+from tests.penstock.conftest import MakeFunction
+from tests.penstock.host.harness import RunningHost, until
+
+
+@contextmanager
+def full_disk(host: RunningHost, free: int) -> Iterator[None]:
+    """No file of the host may grow beyond `free` bytes meanwhile."""
+    assert host.process is not None
+    process = psutil.Process(host.process.pid)
+    before = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (free, before[1]))
+    try:
+        yield
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, before)
+
+
+def test_an_upload_that_does_not_fit(host: RunningHost, make_function: MakeFunction) -> None:
+    """507, nothing of it stays, the live function answers; once there is room the same upload works."""
+    host.deploy(make_function(1))
+    package, files = make_function(2), host.files()
+    with full_disk(host, 100):
+        answer = host.put(package)
+        assert answer.status_code == 507
+        assert "no room left" in answer.json()["error"]
+        assert "free disk space" in answer.json()["next_step"]
+        assert host.predict().json()["prediction"] == 2.0
+    assert host.files() == files
+    assert host.put(package).status_code == 201
+
+
+def test_a_pointer_that_cannot_be_written(host: RunningHost, make_function: MakeFunction) -> None:
+    """The switch is refused as a whole: the old revision is live in memory as on disk."""
+    old = host.deploy(make_function(1))
+    new = host.put(make_function(2)).json()["revision"]
+    files = host.files()
+    with full_disk(host, 0):
+        assert host.route(new).status_code == 507
+        assert host.status()["live"] == old
+        assert host.predict().json()["prediction"] == 2.0
+    assert host.files() == files
+    assert host.route(new).status_code == 200
+    assert host.predict().json()["prediction"] == 3.0
+
+
+def test_a_crash_while_the_disk_is_full(host: RunningHost, make_function: MakeFunction) -> None:
+    """A function is started again all the same; its log says afterwards how much it lost."""
+    host.deploy(make_function(1))
+    with full_disk(host, 0):
+        host.runtimes()[0].kill()
+        until(lambda: host.status()["revisions"][0]["restarts"] == 1, "it is started again")
+        until(lambda: host.predict().status_code == 200, "it answers again")
+    host.runtimes()[0].kill()
+    until(lambda: "lines lost" in host.client.get("/functions/shift/logs").text, "the log says so")
+
+
+def test_a_host_that_cannot_write_its_record(host: RunningHost, make_function: MakeFunction) -> None:
+    """It does not come up half: it says what is wrong, and the functions are there when there is room again."""
+    live = host.deploy(make_function(1))
+    host.kill()
+    command = f"ulimit -f 0; exec {sys.executable} -m penstock.host --state {host.state} --port 0"
+    failed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert failed.returncode == 1
+    assert "no room left while opening" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    host.start()
+    assert host.status()["live"] == live
+    until(lambda: host.predict().status_code == 200, "the function is back")

@@ -1,0 +1,79 @@
+"""The docs are true: the README's commands are the ones that CI runs, and examples run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from penstock import loader
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    """The README's two commands are targets of make, and CI calls `make test`."""
+    two = [line.split("#")[0].strip() for line in blocks("README.md", "bash")[0].splitlines()]
+    assert two == ["make demo", "make test"]
+    assert "\nmake test\n" in (ROOT / ".ci/run").read_text()
+    for command in two:
+        subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_every_make_target_has_help() -> None:
+    """`make help` lists each target a person may call."""
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert sorted(line.split()[0] for line in said.splitlines()) == sorted(phony[1].split())
+
+
+def test_the_readmes_commands_exist() -> None:
+    """Each `penstock` line of the README is a command of the command line."""
+    from typer.main import get_command
+
+    from penstock.cli.main import app
+
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    used = set(re.findall(r"penstock (\w+)", "\n".join(blocks("README.md", "bash"))))
+    assert used
+    assert used <= known
+
+
+def test_the_readmes_pipeline_is_one(tmp_path: Path) -> None:
+    """The declaration in the README passes every check of the spec."""
+    folder = tmp_path / "dags" / "flight_delays"
+    folder.mkdir(parents=True)
+    (folder / "pipeline.py").write_text(blocks("README.md", "python")[0])
+    assert loader.load("flight_delays", tmp_path / "dags").name == "flight_delays"
+
+
+def test_the_docs_fields_are_the_specs() -> None:
+    """docs/pipeline.md names every field of a pipeline, and no other."""
+    from penstock import Pipeline
+
+    table = (ROOT / "docs/pipeline.md").read_text().split("| --- | --- |")[1].split("\n\n")[0]
+    named = {
+        name for line in table.splitlines() if line for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert named == set(Pipeline.model_fields)
+
+
+def test_dependencies_are_named() -> None:
+    """docs/dependencies.md names every direct dependency."""
+    page = (ROOT / "docs/dependencies.md").read_text()
+    for file in ROOT.glob("images/*/requirements.in"):
+        for line in file.read_text().splitlines():
+            name = re.split(r"[=<> ]", line)[0]
+            if (
+                name
+                and not name.startswith(("#", "-"))
+                and name != "apache-airflow-providers-cncf-kubernetes"
+            ):
+                assert name in page, f"{name} ({file.parent.name}) is not in docs/dependencies.md"
