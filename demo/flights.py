@@ -2,7 +2,8 @@
 
 `python -m demo.flights` writes below `var/data` (PENSTOCK_VAR): flights and weather as one gzipped CSV a day, in a
 folder a month, by the hour in UTC (`flights/2013-06-01/2013-06-17.csv.gz`), planes and airports as tables of
-`reference.db`, and saves the connection `reference`. What is there already is left alone.
+`reference.db` with the time of each row's last change, and saves the connection `reference`. What is there already
+is left alone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ TABLES = {
     "planes": {"year": "INTEGER", "engines": "INTEGER", "seats": "INTEGER", "speed": "INTEGER"},
     "airports": {"lat": "REAL", "lon": "REAL", "alt": "INTEGER", "tz": "REAL"},
 }
+
+#: When the tables' rows were last changed: a company's tables say it, and a version query asks for the newest.
+LOADED = "2013-01-01T00:00:00Z"
 
 
 def prepare(var: Path) -> dict[str, int]:
@@ -86,10 +90,10 @@ def _write_tables(path: Path) -> dict[str, int]:
     with database:
         for table, numbers in TABLES.items():
             rows = _rows(table)
-            header = next(rows)
+            header = [*next(rows), "updated_at"]
             columns = ", ".join(f"{name} {numbers.get(name, 'TEXT')}" for name in header)
             marks = ", ".join("?" for _ in header)
-            values = [[None if value in ("", "NA") else value for value in row] for row in rows]
+            values = [[*(None if value in ("", "NA") else value for value in row), LOADED] for row in rows]
             database.execute(f"CREATE TABLE {table} ({columns})")
             database.executemany(f"INSERT INTO {table} VALUES ({marks})", values)  # noqa: S608 (own names)
             counts[table] = len(values)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
 
 from penstock.errors import PenstockError, Stale
 from penstock.intervals import Interval, window
 from penstock.items import Items
-from penstock.record import Entry, Failure, ItemEntry, Record, Run, Runs, now
+from penstock.record import Entry, Failure, ItemEntry, Record, Run, RunOptions, Runs, now
 from penstock.registry import Registry, Version
 from penstock.results import GateResult, StageResult, State
 from penstock.settings import Settings
@@ -25,6 +24,7 @@ from penstock.work import Item, Outcome, Request
 Start = Callable[[Request], Outcome]
 #: How often a verdict is made anew because another run promoted in between.
 _JUDGE_AGAIN = 5
+_BY_SCHEDULE = RunOptions()
 
 
 class Chain:
@@ -39,29 +39,17 @@ class Chain:
         self.items = Items(settings, self.store, pipeline)
         self.registry = Registry(settings.mlflow_uri)
 
-    def plan(
-        self,
-        run: str,
-        interval: Interval,
-        *,
-        force: str | None = None,
-        trials: int | None = None,
-        note: str = "",
-        since: datetime | None = None,
-    ) -> Run:
-        """Open a run's record; the same run planned again keeps its first plan.
-
-        `since` starts the training window there instead of where the spec's `window` does.
-        """
+    def plan(self, run: str, interval: Interval, options: RunOptions = _BY_SCHEDULE) -> Run:
+        """Open a run's record; the same run planned again keeps its first plan."""
         return self.runs.create(
             Run(
                 run=run,
                 pipeline=self.pipeline.name,
                 interval=interval,
-                window=window(self.pipeline, interval, since),
-                force=force,
-                trials=trials,
-                note=note,
+                window=window(self.pipeline, interval, options.since),
+                force=options.force,
+                trials=options.trials,
+                note=options.note,
                 started=now(),
             )
         )

@@ -10,14 +10,13 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Protocol
 
 from penstock.chain import Chain
 from penstock.errors import Interrupted
 from penstock.intervals import Interval
-from penstock.record import Entry, Record, Run, now
+from penstock.record import Entry, Record, Run, RunOptions, now
 from penstock.runner import ProcessRunner
 from penstock.settings import Settings
 from penstock.stages import CHAIN
@@ -54,22 +53,13 @@ def log_path(settings: Settings, pipeline: str, run: str) -> Path:
     return settings.var / "logs" / "runs" / pipeline / f"{run}.log"
 
 
-def run(
-    chain: Chain,
-    interval: Interval,
-    watch: Watch,
-    *,
-    force: str | None = None,
-    trials: int | None = None,
-    note: str = "",
-    since: datetime | None = None,
-) -> Record:
+def run(chain: Chain, interval: Interval, options: RunOptions, watch: Watch) -> Record:
     """Plan a run for `interval` and take its steps, up to the first that ends it; returns its record.
 
     Raises Interrupted when the process was told to stop (KeyboardInterrupt): the jobs are ended before, and the
     record says so. What was done is kept, and reused by the next run.
     """
-    planned = chain.plan(new_run_id(), interval, force=force, trials=trials, note=note, since=since)
+    planned = chain.plan(new_run_id(), interval, options)
     path = log_path(chain.settings, planned.pipeline, planned.run)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as log:

@@ -6,6 +6,7 @@ one task an interval). One file a stage, as stages of a run end side by side and
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote, unquote
@@ -16,6 +17,19 @@ from penstock.intervals import Interval
 from penstock.results import GateResult, State
 from penstock.stages import CHAIN
 from penstock.store import Store
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a person may ask of a run beyond its date; every field's default is what the schedule asks."""
+
+    #: A stage to do anew although nothing that it rests on changed: a recorded salt in its key.
+    force: str | None = None
+    #: Parameter sets to try instead of the spec's.
+    trials: int | None = None
+    note: str = ""
+    #: Where the training window starts, instead of where the spec's `window` does.
+    since: datetime | None = None
 
 
 class Run(BaseModel):

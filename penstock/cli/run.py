@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from penstock.chain import Chain
     from penstock.intervals import Interval
-    from penstock.record import Record
+    from penstock.record import Record, RunOptions
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,63 +50,44 @@ def run(
     airflow: Annotated[bool, typer.Option("--airflow", help="Let Airflow run it, and follow.")] = False,
 ) -> RunAnswer | RunsAnswer:
     """Run a pipeline: collect, validate, features, train, register, validate_model, deploy."""
+    from penstock.record import RunOptions
+
     here = project.settings()
     chain = project.chain(name, here)
     _check_stage(force)
+    start = project.instant(since, "--since") if since else None
+    options = RunOptions(force=force, trials=trials, note=note, since=start)
     dates = _dates(chain, date, first, last)
     # A run ends its jobs before it ends, by whichever signal it is asked to.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     answers: list[RunAnswer] = []
     for interval in dates:
-        record, log = (_by_airflow if airflow else _here)(
-            chain,
-            interval,
-            force=force,
-            trials=trials,
-            note=note,
-            since=project.instant(since, "--since") if since else None,
-        )
+        record, log = (_by_airflow if airflow else _here)(chain, interval, options)
         answers.append(RunAnswer.of(record, log=log, curl=_curl(chain, record)))
         if answers[-1].exit_status:
             break
     return RunsAnswer(runs=answers) if first else answers[0]
 
 
-def _here(
-    chain: Chain,
-    interval: Interval,
-    *,
-    force: str | None,
-    trials: int | None,
-    note: str,
-    since: datetime | None,
-) -> tuple[Record, str | None]:
+def _here(chain: Chain, interval: Interval, options: RunOptions) -> tuple[Record, str | None]:
     from penstock import local
     from penstock.cli.watch import on_stderr
 
     with on_stderr() as watch:
-        record = local.run(chain, interval, watch, force=force, trials=trials, note=note, since=since)
+        record = local.run(chain, interval, options, watch)
     return record, str(local.log_path(chain.settings, record.run.pipeline, record.run.run))
 
 
-def _by_airflow(
-    chain: Chain,
-    interval: Interval,
-    *,
-    force: str | None,
-    trials: int | None,
-    note: str,
-    since: datetime | None,
-) -> tuple[Record, str | None]:
+def _by_airflow(chain: Chain, interval: Interval, options: RunOptions) -> tuple[Record, str | None]:
     from penstock import airflow_client
     from penstock.cli.watch import on_stderr
 
     params = {
         "date": _day(interval),
-        "since": _since(since),
-        "force": force,
-        "trials": trials,
-        "note": note,
+        "since": _since(options.since),
+        "force": options.force,
+        "trials": options.trials,
+        "note": options.note,
     }
     with on_stderr() as watch:
         return airflow_client.run(chain, params, watch), None

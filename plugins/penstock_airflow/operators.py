@@ -14,7 +14,7 @@ from penstock import connections, intervals, settings
 from penstock.chain import Chain
 from penstock.errors import PenstockError
 from penstock.intervals import Interval
-from penstock.record import Entry
+from penstock.record import Entry, RunOptions
 from penstock.runner import ProcessRunner
 from penstock.spec.pipeline import Pipeline
 from penstock.spec.sources import Table
@@ -56,10 +56,12 @@ class PlanOperator(BaseOperator):
             run = Chain(settings.load(), self.pipeline).plan(
                 dag_run.run_id,
                 interval,
-                force=params.get("force"),
-                trials=params.get("trials"),
-                note=params.get("note") or "",
-                since=_date(params.get("since")),
+                RunOptions(
+                    force=params.get("force"),
+                    trials=params.get("trials"),
+                    note=params.get("note") or "",
+                    since=_date(params.get("since")),
+                ),
             )
         except PenstockError as error:
             raise AirflowFailException(str(error)) from error

@@ -17,7 +17,7 @@ import pytest
 from penstock import Pipeline, files, keys
 from penstock.chain import Chain
 from penstock.errors import Stale
-from penstock.record import Entry, Record
+from penstock.record import Entry, Record, RunOptions
 from penstock.results import GateResult, StageResult
 from penstock.settings import Settings
 from penstock.stages import CHAIN
@@ -91,7 +91,7 @@ def chain(tmp_path: Path) -> Chain:
 def run(chain: Chain, jobs: Jobs, name: str, **plan: Any) -> Record:
     from penstock.intervals import newest_complete
 
-    planned = chain.plan(name, newest_complete(chain.pipeline, NOW), **plan)
+    planned = chain.plan(name, newest_complete(chain.pipeline, NOW), RunOptions(**plan))
     jobs.started.clear()
     for interval in planned.window:
         for stage in ("collect", "validate"):
@@ -259,8 +259,8 @@ def test_a_stale_verdict_is_made_again(chain: Chain) -> None:
 
 def test_the_same_run_planned_again_keeps_its_plan(chain: Chain) -> None:
     """A retried plan does not move the run to another interval."""
-    first = chain.plan("one", _newest(chain), note="first")
-    assert chain.plan("one", _newest(chain), note="second") == first
+    first = chain.plan("one", _newest(chain), RunOptions(note="first"))
+    assert chain.plan("one", _newest(chain), RunOptions(note="second")) == first
 
 
 def _newest(chain: Chain) -> Any:

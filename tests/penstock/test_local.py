@@ -15,7 +15,7 @@ from penstock import Pipeline, files, local
 from penstock.chain import Chain
 from penstock.errors import Interrupted
 from penstock.intervals import newest_complete
-from penstock.record import Entry, Run
+from penstock.record import Entry, Run, RunOptions
 from penstock.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def test_an_empty_interval_ends_the_run_skipped(chain: Chain) -> None:
     """No rows in the run's own interval: nothing after collect begins, and the record and the log say why."""
     (chain.settings.root / "2024-01-01.csv").write_text("row,at,y\na,2024-01-05T00:00:00Z,1\n")
     told = Told()
-    record = local.run(chain, newest_complete(chain.pipeline, NOW), told)
+    record = local.run(chain, newest_complete(chain.pipeline, NOW), RunOptions(), told)
     assert record.state == "skipped"
     assert told.events[0] == "planned 2"
     assert "skipped collect@2024-02-01" in told.events
@@ -76,7 +76,7 @@ def test_a_failed_stage_ends_the_run(chain: Chain) -> None:
     """A file without the time column fails its collect with the job's own words, and nothing follows."""
     (chain.settings.root / "2024-01-01.csv").write_text("row,y\na,1\n")
     told = Told()
-    record = local.run(chain, newest_complete(chain.pipeline, NOW), told)
+    record = local.run(chain, newest_complete(chain.pipeline, NOW), RunOptions(), told)
     assert record.state == "failed"
     failed = record.entry("collect@2024-01-01")
     assert failed is not None
@@ -103,7 +103,7 @@ def test_a_stop_from_outside_ends_the_jobs_first(chain: Chain) -> None:
     pressing = threading.Thread(target=press_ctrl_c)
     pressing.start()
     with pytest.raises(Interrupted, match="stopped from outside"):
-        local.run(chain, newest_complete(chain.pipeline, NOW), told)
+        local.run(chain, newest_complete(chain.pipeline, NOW), RunOptions(), told)
     pressing.join()
     assert len(jobs) >= 2
     assert not [job for job in jobs if job.is_running() and job.status() != psutil.STATUS_ZOMBIE]
