@@ -77,6 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         log_level="warning",
         access_log=False,  # /metrics counts requests; a line each would cost as much as the scoring
         server_header=False,
+        proxy_headers=False,  # nothing here asks who the client is
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     _Server(config, listener, service).run([listener])

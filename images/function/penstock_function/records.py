@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypedDict
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -41,6 +42,15 @@ _EXPECTED: dict[FieldType, str] = {
 }
 _NONE = type(None)
 _NUMBER = {float, int, _NONE}
+# What the usual body holds, for the parser that checks types as it reads.
+_JSON: dict[FieldType, Any] = {
+    "string": str | None,
+    "double": float | None,
+    "float": float | None,
+    "long": int | None,
+    "int": int | None,
+    "boolean": bool | None,
+}
 # The types that the fast path takes without looking at each value.
 _PLAIN: dict[FieldType, set[type]] = {
     "string": {str, _NONE},
@@ -79,9 +89,10 @@ class InputError(Exception):
 class Encoder:
     """Turns records into columns for one list of fields.
 
-    The usual, right input is checked a column at a time with a few numpy calls. Whatever these cannot
-    vouch for is looked at again value by value, which either finds the faults or finds nothing wrong
-    (3.0 for a whole number, say): there is one exact rule, `_right`, and a cheap way round it.
+    The usual, right input is checked a column at a time with a few numpy calls, and read from JSON by a parser
+    that knows the fields. Whatever these cannot vouch for is looked at again value by value, which either finds
+    the faults or finds nothing wrong (3.0 for a whole number, say): there is one exact rule, `_right`, and a
+    cheap way round it.
     """
 
     def __init__(self, fields: Sequence[Field]) -> None:
@@ -98,6 +109,15 @@ class Encoder:
         self._number_names = [field.name for field in numbers]
         self._limits = np.array([_LIMIT[field.type] for field in numbers], dtype=np.float64).reshape(-1, 1)
         self._singles = [row for row, field in enumerate(numbers) if field.type == "float"]
+        # Columns may have any name, a struct's attributes may not.
+        row = msgspec.defstruct(
+            "Row",
+            [(f"column_{index}", _JSON[field.type]) for index, field in enumerate(fields)],
+            rename={f"column_{index}": field.name for index, field in enumerate(fields)},
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        self._one, self._many = msgspec.json.Decoder(row), msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
 
     def encode(self, records: Sequence[Mapping[str, Any]]) -> Columns:
         """Columns of N values each: float64 with NaN for null, or object arrays of str with NULL for null.
@@ -113,6 +133,17 @@ class Encoder:
             columns = self._exact(records)
         return columns
 
+    def decode(self, body: bytes | bytearray) -> Columns | None:
+        """As `encode`, straight from the JSON of one record or of an array of them, if every value is beyond doubt.
+
+        None says nothing of the body: parse it and `encode` it, which finds out.
+        """
+        try:
+            rows = self._many.decode(body) if body[:1] == b"[" else [self._one.decode(body)]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return self._typed(list(zip(*map(msgspec.structs.astuple, rows), strict=True))) if rows else None
+
     def _plain(self, records: Sequence[Mapping[str, Any]]) -> Columns | None:
         """The columns if every value is beyond doubt, otherwise None."""
         width = len(self._fields)
@@ -123,20 +154,23 @@ class Encoder:
             values = list(zip(*map(self._values, records), strict=True))
         except KeyError:
             return None
+        for (_, _, plain), column in zip(self._plans, values, strict=True):
+            if not set(map(type, column)) <= plain:
+                return None
+        return self._typed(values)
+
+    def _typed(self, values: Sequence[tuple[Any, ...]]) -> Columns | None:
+        """The columns of values of the right types, or None where one may be out of range."""
         columns: Columns = {}
         rows = []
         nulls = 0
-        for (name, kind, plain), column in zip(self._plans, values, strict=True):
-            types = set(map(type, column))
-            if not types <= plain:
-                return None
+        for (name, kind, _), column in zip(self._plans, values, strict=True):
             if kind == "string":
-                texts = columns[name] = _text(column, nulls=_NONE in types)
+                texts = columns[name] = _text(column, nulls=None in column)
                 if not _is_unicode("".join(texts)):
                     return None
             else:
-                if _NONE in types:
-                    nulls += column.count(None)
+                nulls += column.count(None)
                 rows.append(column)
         if rows:
             try:

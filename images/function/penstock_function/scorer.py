@@ -61,7 +61,7 @@ class Scorer:
         """
         if not records:
             return []
-        answers = self._answer(records)
+        answers = self._answer(self._encoder.encode(records))
         if self._refuses:
             faults = [
                 _refusal(row, answer[_INVALID], records[row])
@@ -71,6 +71,17 @@ class Scorer:
             if faults:
                 raise InputError(faults[:MAX_FAULTS])
         return answers
+
+    def score_json(self, body: bytes | bytearray) -> list[dict[str, Any]] | None:
+        """As `score`, straight from the JSON of one record or of an array of them: the usual request, sooner.
+
+        None where anything about it is unusual: parse it and `score` it, which finds out what.
+        """
+        columns = self._encoder.decode(body)
+        if columns is None:
+            return None
+        answers = self._answer(columns)
+        return None if self._refuses and any(_INVALID in answer for answer in answers) else answers
 
     def score_columns(self, columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """The graph's raw outputs for N rows given as columns, for scoring in bulk.
@@ -115,9 +126,9 @@ class Scorer:
         """
         samples = self.package.samples
         try:
-            batch = self._answer(samples.records)
+            batch = self._answer(self._encoder.encode(samples.records))
             # Most requests hold one record, and a graph may take another path for one row than for many.
-            singles = [self._answer([record])[0] for record in samples.records]
+            singles = [self._answer(self._encoder.encode([record]))[0] for record in samples.records]
         except InputError as error:
             raise PackageError(
                 f"samples.json holds records that the model's inputs refuse: {error}"
@@ -127,9 +138,9 @@ class Scorer:
         self._compare(samples, batch)
         self._compare(samples, singles)
 
-    def _answer(self, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """An answer for each record; {"invalid": column} for one that the model refuses."""
-        values = self._session.run(self._shown, self._encoder.encode(records))
+    def _answer(self, columns: Columns) -> list[dict[str, Any]]:
+        """An answer for each row; {"invalid": column} for one that the model refuses."""
+        values = self._session.run(self._shown, columns)
         predictions: Sequence[Any] = _numbers(values[0])
         classes, labels = self._classes, self._labels
         if classes:

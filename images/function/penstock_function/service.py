@@ -86,9 +86,8 @@ class Service:
         if self._scorer is None:
             raise Refusal(503, "not_ready", f"the function is not ready: {self.reason}")
         if isinstance(value, dict) and not (self._wraps and "records" in value):
-            answer = self._score([value])[0]
-            return {**self._names, **answer}
-        return {**self._names, "predictions": self._score(self._records(value))}
+            return self._one(self._score([value]))
+        return self._many(self._score(self._records(value)))
 
     async def work(self, function: Callable[[Body], T], body: Body) -> T:
         """`function(body)`, on a thread if the body is so large that it would hold up the event loop."""
@@ -102,7 +101,17 @@ class Service:
         Raises:
             Refusal: also 400 when the body is not JSON.
         """
-        return orjson.dumps(self.predict(parse(body)))
+        answers = self._scorer.score_json(body) if self._scorer is not None else None
+        if answers is None:
+            return orjson.dumps(self.predict(parse(body)))
+        self.metrics.scored(len(answers))
+        return orjson.dumps(self._many(answers) if body[:1] == b"[" else self._one(answers))
+
+    def _one(self, answers: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**self._names, **answers[0]}
+
+    def _many(self, answers: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**self._names, "predictions": answers}
 
     def _records(self, value: Any) -> list[Any]:
         if isinstance(value, dict):

@@ -240,7 +240,7 @@ def test_a_broken_model_is_a_500_and_the_next_request_is_served(
         raise RuntimeError("the graph broke")
 
     with monkeypatch.context() as patch:
-        patch.setattr(client.service._scorer, "score", fail)
+        patch.setattr(client.service._scorer, "_answer", fail)
         response = client.post("/predict", json=right)
     assert (response.status_code, response.json()) == (500, {"error": "the model failed: RuntimeError"})
     assert json.loads(capfd.readouterr().err)["error"] == "the graph broke"

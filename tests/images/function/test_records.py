@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,3 +179,70 @@ def test_a_large_value_is_described_in_a_line() -> None:
     """What was found is never longer than a line, whatever was sent."""
     for value in ["x" * 10**6, list(range(10**6)), {str(number): 1 for number in range(1000)}, 10**5000]:
         assert len(describe(value)) < 80
+
+
+RIGHT_VALUES = {
+    "text": st.text(max_size=5),
+    "double": st.floats(allow_nan=False, allow_infinity=False),
+    "float": st.floats(allow_nan=False, allow_infinity=False, width=32),
+    "long": st.integers(1 - 2**53, 2**53 - 1),  # the ends beyond get the exact look
+    "int": st.integers(1 - 2**31, 2**31 - 1),
+    "flag": st.booleans(),
+}
+ANY_VALUE = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5), st.just([]), st.just({}),
+)  # fmt: skip
+
+
+@given(
+    records=st.lists(
+        st.fixed_dictionaries({name: st.none() | values for name, values in RIGHT_VALUES.items()}), min_size=1
+    )
+)
+def test_right_records_are_read_straight_from_json(records: list[dict[str, Any]]) -> None:
+    """The parser that knows the fields gives, to the bit, the columns of the parsed records; one record or many."""
+    expected = ENCODER.encode(records)
+    _same(ENCODER.decode(orjson.dumps(records)), expected)
+    _same(ENCODER.decode(orjson.dumps(records[0])), ENCODER.encode(records[:1]))
+
+
+@given(
+    records=st.lists(
+        st.fixed_dictionaries(
+            {name: values | ANY_VALUE for name, values in RIGHT_VALUES.items()},
+            optional={"other": ANY_VALUE},
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_records_are_read_right_or_not_at_all(records: list[dict[str, Any]]) -> None:
+    """Whatever stands in a body, reading it straight from JSON gives what the exact rule gives, or None."""
+    columns = ENCODER.decode(orjson.dumps(records))
+    if columns is not None:
+        _same(columns, ENCODER.encode(records))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b"[1]", b"[{]", b"\xff", b'{"text": "\xff"}', b'[{"text": "\\ud800"}]']
+)
+def test_what_is_no_record_is_left_to_the_exact_look(body: bytes) -> None:
+    """Nothing is said of a body that is no JSON or no records."""
+    assert ENCODER.decode(body) is None
+
+
+def test_columns_of_any_name_are_read_straight_from_json() -> None:
+    """Names that no attribute may have, and the name of the parser's own attribute."""
+    names = ["a b", "class", "ü", "column_1", "__init__", ""]
+    encoder = Encoder([Field(name, "double") for name in names])
+    record = {name: float(index) for index, name in enumerate(names)}
+    _same(encoder.decode(orjson.dumps([record])), encoder.encode([record]))
+
+
+def _same(found: Any, expected: Any) -> None:
+    assert found is not None
+    assert list(found) == list(expected)
+    for name, column in expected.items():
+        assert found[name].dtype == column.dtype
+        assert found[name].tolist() == column.tolist() or np.array_equal(found[name], column, equal_nan=True)
