@@ -15,7 +15,7 @@ demo: $(READY)  ## a real year of flights becomes a live function, through every
 	@.venv/bin/python -m demo
 
 test: $(READY) lint  ## prove it: lint, types, import rules and every test
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)  ## style, types and import rules
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q .
@@ -37,10 +37,6 @@ lock: $(READY)  ## resolve requirements.in and the rooms' locks again
 clean: down  ## remove the environment and all state
 	rm -rf .venv var
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt pyproject.toml scripts/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Penstock needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
-	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@.venv/bin/python -m uv --version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
-	@.venv/bin/python -m uv pip install --quiet --require-hashes -r requirements.txt
-	@.venv/bin/python -m uv pip install --quiet --no-deps --no-build-isolation -e .
-	@touch $(READY)
+	@$(PYTHON) scripts/install.py
