@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from penstock.errors import PenstockError, Stale
+from penstock import suites
+from penstock.errors import PenstockError, SpecError, Stale
 from penstock.intervals import Interval, window
 from penstock.items import Items
 from penstock.record import Entry, Failure, ItemEntry, Record, Run, RunOptions, Runs, now
@@ -39,8 +40,27 @@ class Chain:
         self.items = Items(settings, self.store, pipeline)
         self.registry = Registry(settings.mlflow_uri)
 
+    def check(self, options: RunOptions) -> None:
+        """Whether a run can begin.
+
+        Raises SpecError where a suite, or their folder, is not where the sources' suites are looked for;
+        PenstockError for a number of trials where the search is a grid.
+        """
+        name, sources = self.pipeline.name, [source.name for source in self.pipeline.sources]
+        for found in suites.misplaced(name, self.pipeline.suites, sources, self.settings.expectations):
+            if found.severity == "error":
+                raise SpecError(f"{found.where}: {found.message}", next_step=found.next_step)
+        search = self.pipeline.search
+        if options.trials is not None and search.method == "grid":
+            raise PenstockError(
+                f"{options.trials} trials were asked for, and the search of pipeline {name!r} is a grid, which "
+                "tries every combination",
+                next_step="ask for no number of trials, or declare a random search: Search(trials=..., ...)",
+            )
+
     def plan(self, run: str, interval: Interval, options: RunOptions = _BY_SCHEDULE) -> Run:
-        """Open a run's record; the same run planned again keeps its first plan."""
+        """Open a run's record; the same run planned again keeps its first plan. Raises what `check` does."""
+        self.check(options)
         return self.runs.create(
             Run(
                 run=run,
@@ -71,6 +91,8 @@ class Chain:
                 entry = self._judge(record, start)
             elif stage == "deploy":
                 entry = self._deploy(record, start)
+            elif stage == "validate":
+                entry = self._validate(record, start, interval)
             else:
                 items = self.items.of(stage, record, interval)
                 entry = self._do(record.run, stage, items, start, interval)
@@ -140,32 +162,34 @@ class Chain:
             exit_code=outcome.exit_code,
         )
 
+    def _validate(self, record: Record, start: Start, interval: Interval | None) -> Entry:
+        assert interval is not None
+        items = self.items.of("validate", record, interval)
+        entry = self._do(record.run, "validate", items, start, interval)
+        gates = [*entry.gates, *self.items.unasked(record.run, interval)]
+        return entry.model_copy(update={"gates": gates})
+
     # -- judging and promoting -----------------------------------------------------------------------------
 
     def _judge(self, record: Record, start: Start) -> Entry:
         champion = self.registry.champion(self.pipeline.name)
-        version = _version(record)
-        same = champion is not None and champion.version == version and record.run.force != "validate_model"
-        if champion is not None and same and champion.verdict_path is not None:
-            return self._judged_before(champion)
-        path = champion.register_path if champion is not None else None
-        item = self.items.judge(record, path)
+        against = champion.register_path if champion else None
+        if champion is not None and champion.version == _version(record):
+            # Asked again what made it champion: where nothing changed since, that verdict stands.
+            against = self._rival_of(champion)
+        item = self.items.judge(record, against)
         return self._do(record.run, "validate_model", [item], start)
 
-    def _judged_before(self, champion: Version) -> Entry:
-        assert champion.verdict_path is not None
-        pipeline, stage, key, _ = champion.verdict_path.split("/")
-        result = self.store.result(pipeline, stage, key)
-        if result is None:
-            raise PenstockError(
-                f"the verdict on version {champion.version} is not in the store any more",
-                next_step="run again with --force validate_model",
-            )
-        item = ItemEntry(subject="", key=result.key, path=result.path, state="reused")
-        why = f"version {champion.version} is the champion already; its verdict stands"
-        return _entry(
-            "validate_model", None, "reused", why, items=[item], summary=result.summary, gates=result.gates
-        )
+    def _rival_of(self, champion: Version) -> str | None:
+        """The registration that the champion was judged against, None where it was the first of its pipeline.
+
+        Where its verdict is gone, it is its own rival.
+        """
+        judged = self.store.find_at(champion.verdict_path) if champion.verdict_path else None
+        if judged is None:
+            return champion.register_path
+        rival = judged.inputs.get("champion")
+        return rival.path if rival else None
 
     def _deploy(self, record: Record, start: Start) -> Entry:
         version = _version(record)
@@ -175,9 +199,10 @@ class Chain:
             if judged.state == "refused":
                 reasons = "; ".join(f"{g.name}: {g.why}" for g in judged.gates if not g.passed)
                 return _entry("deploy", None, "skipped", f"version {version} was refused: {reasons}")
-            if self._is_live(version) and record.run.force != "deploy":
+            url = self._live_url(record)
+            if url is not None and record.run.force != "deploy":
                 why = f"version {version} is the champion and serves already"
-                return _entry("deploy", None, "reused", why, summary={**self._live()})
+                return _entry("deploy", None, "reused", why, summary={"version": version, "url": url})
             items = self.items.of("deploy", record, None)
             entry = self._do(record.run, "deploy", items, start)
             if entry.failure is None or entry.failure.kind != Stale.kind:
@@ -190,33 +215,33 @@ class Chain:
             next_step="start the run again",
         )
 
-    def _is_live(self, version: str) -> bool:
+    def _live_url(self, record: Record) -> str | None:
+        """Where the run's own package serves, being the champion's; None where something else or nothing does."""
         champion = self.registry.champion(self.pipeline.name)
-        if champion is None or champion.version != version:
-            return False
-        return self._live().get("version") == version
-
-    def _live(self) -> dict[str, str]:
-        """Version and URL of what serves now; empty where nothing does, or nobody answers."""
+        if champion is None or champion.version != _version(record):
+            return None
         try:
             status = self.target.status(self.pipeline.function_name)
-        except TargetError:
-            return {}
-        version = next((r.version for r in status.revisions if r.revision == status.live), None)
-        return {} if version is None else {"version": version, "url": status.url}
+        except TargetError:  # nobody answers: deploying says why, or mends it
+            return None
+        return status.url if status.live == _registered(record).summary["revision"] else None
 
     @property
     def target(self) -> Target:
         return open_target(self.pipeline.function.target, self.settings.host_state)
 
 
-def _version(record: Record) -> str:
+def _registered(record: Record) -> Entry:
     registered = record.entry("register")
     if registered is None:
         raise PenstockError(
             f"run {record.run.run} has registered no version", next_step="start the run again"
         )
-    return str(registered.summary["version"])
+    return registered
+
+
+def _version(record: Record) -> str:
+    return str(_registered(record).summary["version"])
 
 
 def _verdict(
@@ -236,7 +261,7 @@ def _verdict(
             _why(gate) for result in refused for gate in result.gates if not gate.passed
         )
     if not results:
-        return "skipped", "nothing to do: the pipeline has no suites"
+        return "skipped", "nothing was validated: no source of this interval has a suite"
     if ran == 0:
         return "reused", f"nothing it rests on changed: {_keys(results)}"
     if ran < len(results):

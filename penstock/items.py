@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from penstock import keys
+from penstock import keys, suites
 from penstock.errors import PenstockError
 from penstock.fingerprints import fingerprint
 from penstock.intervals import Interval
 from penstock.record import Entry, Record, Run
-from penstock.results import Input, StageResult
+from penstock.results import GateResult, Input
 from penstock.settings import Settings
 from penstock.spec.pipeline import Pipeline
 from penstock.spec.sources import Files, Table
@@ -51,7 +52,7 @@ class Items:
         registered, trained = self._only(record, "register"), self._only(record, "train")
         inputs = {"train": trained, "register": registered}
         if champion is not None:
-            result = self._result_at(champion)
+            result = self.store.result_at(champion)
             inputs |= {"champion": result.as_input(), "champion_train": result.inputs["train"]}
         spec = {
             **self._spec("task", "label", "id", "time", "slices", "metric", "gates"),
@@ -59,6 +60,14 @@ class Items:
             "window_end": _iso(record.run.interval.end),
         }
         return self._item("validate_model", record, spec, inputs)
+
+    def unasked(self, run: Run, interval: Interval) -> list[GateResult]:
+        """The data gates of the sources of an interval that have no suite."""
+        return [
+            suites.unasked(source.name, suite.relative_to(self.settings.root).as_posix())
+            for source in self.sources(run, interval)
+            if not (suite := self._suite(source)).is_file()
+        ]
 
     # -- one function a stage ------------------------------------------------------------------------------
 
@@ -80,7 +89,7 @@ class Items:
     def _validate(self, record: Record, interval: Interval) -> list[Item]:
         items = []
         for source in self.sources(record.run, interval):
-            suite = self.settings.expectations / self.pipeline.suites / f"{source.name}.json"
+            suite = self._suite(source)
             if not suite.is_file():
                 continue
             subject = f"{source.name}@{interval}"
@@ -153,6 +162,9 @@ class Items:
         newest = interval == run.interval
         return [source for source in self.pipeline.sources if newest or not source.snapshot]
 
+    def _suite(self, source: Files | Table) -> Path:
+        return suites.path(self.settings.expectations, self.pipeline.suites, source.name)
+
     @cached_property
     def environment(self) -> str:
         return keys.environment_digest(self.settings.root)
@@ -198,20 +210,10 @@ class Items:
     def _input(self, record: Record, name: str, subject: str) -> Input:
         entry = self._entry(record, name)
         item = next(item for item in entry.items if item.subject == subject)
-        return self._result_at(item.path).as_input()
+        return self.store.result_at(item.path).as_input()
 
     def _only(self, record: Record, stage: str) -> Input:
         return self._input(record, stage, "")
-
-    def _result_at(self, path: str) -> StageResult:
-        pipeline, stage, key, _ = path.split("/")
-        result = self.store.result(pipeline, stage, key)
-        if result is None:
-            raise PenstockError(
-                f"the store has no {stage} of key {key[:12]} any more",
-                next_step="start the run again: it is made anew",
-            )
-        return result
 
 
 def _iso(at: Any) -> str:

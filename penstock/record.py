@@ -46,6 +46,17 @@ class Run(BaseModel):
     note: str = ""
     started: datetime
 
+    @property
+    def steps(self) -> list[str]:
+        """The names of all entries that it may come to have, in the chain's order."""
+        return [
+            name
+            for stage in CHAIN
+            for name in (
+                [f"{stage.name}@{each}" for each in self.window] if stage.per_interval else [stage.name]
+            )
+        ]
+
 
 class ItemEntry(BaseModel):
     """One key of a stage in a run."""
@@ -92,8 +103,15 @@ class Entry(BaseModel):
     def name(self) -> str:
         return f"{self.stage}@{self.interval}" if self.interval else self.stage
 
+    @property
+    def ends_run(self) -> bool:
+        """Whether the run takes no step after this one. A refused model goes on: deploy then says that it is skipped."""
+        ends = (("collect", "skipped"), ("validate", "refused"))
+        return self.state == "failed" or (self.stage, self.state) in ends
 
-RunState = Literal["running", "succeeded", "refused", "skipped", "failed"]
+
+#: `interrupted`: its process is gone, and the record cannot know it (penstock.local.state).
+RunState = Literal["running", "interrupted", "succeeded", "refused", "skipped", "failed"]
 
 
 class Record(BaseModel):

@@ -6,14 +6,14 @@ aliases say what they mean: `champion` should serve, `challenger` was registered
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock import telemetry
 from penstock.errors import PenstockError
 from penstock.registry_file import Model, Row, UnknownTables, read
 
@@ -31,6 +31,8 @@ WINDOW_END: Final = "penstock.window_end"
 VERDICT: Final = "penstock.verdict"
 VERDICT_PATH: Final = "penstock.verdict_path"
 REFUSED_BECAUSE: Final = "penstock.refused_because"
+#: When a version last became the champion (ISO, UTC).
+PROMOTED_AT: Final = "penstock.promoted_at"
 
 _SQLITE = "sqlite:///"
 
@@ -74,7 +76,8 @@ class Registry:
             return None
         model = self._read(name)
         if model is None:
-            return self._found(lambda: self.client.get_model_version_by_alias(name, alias))
+            entity = self._ask(lambda client: client.get_model_version_by_alias(name, alias))
+            return None if entity is None else _of_entity(entity)
         number = model.aliases.get(alias)
         return next((_of_row(name, row) for row in model.rows if row.version == number), None)
 
@@ -132,8 +135,7 @@ class Registry:
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's own client, for what this class does not say."""
-        # Read by MLflow while it is imported: without them it reports usage to its makers.
-        os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
+        telemetry.switch_off()
         try:
             from mlflow.tracking import MlflowClient
         except ImportError as error:
@@ -158,25 +160,21 @@ class Registry:
             return None
 
     def _model_exists(self, name: str) -> bool:
-        return self._exists and _or_none(lambda: self.client.get_registered_model(name)) is not None
+        return self._exists and self._ask(lambda client: client.get_registered_model(name)) is not None
 
-    def _found(self, ask: Any) -> Version | None:
-        entity = _or_none(ask)
-        return None if entity is None else _of_entity(entity)
+    def _ask(self, question: Callable[[MlflowClient], Any]) -> Any | None:
+        """The answer of MLflow, or None where it says that there is no such model, version or alias."""
+        client = self.client  # first: it imports MLflow as it must be
+        from mlflow.exceptions import MlflowException
 
-
-def _or_none(ask: Any) -> Any | None:
-    """The answer of MLflow, or None where it says that there is no such model, version or alias."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return ask()
-    except MlflowException as error:
-        # MLflow 3 calls an alias that is not there an invalid parameter.
-        missing_alias = error.error_code == "INVALID_PARAMETER_VALUE" and "alias" in str(error).lower()
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST" or missing_alias:
-            return None
-        raise
+        try:
+            return question(client)
+        except MlflowException as error:
+            # MLflow 3 calls an alias that is not there an invalid parameter.
+            missing_alias = error.error_code == "INVALID_PARAMETER_VALUE" and "alias" in str(error).lower()
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST" or missing_alias:
+                return None
+            raise
 
 
 def _of_entity(entity: Any) -> Version:

@@ -12,7 +12,8 @@ State = Literal["ran", "reused", "refused", "skipped", "failed"]
 class GateResult(BaseModel):
     """One gate's verdict: what was seen, what was required, why, and what to do about it.
 
-    `off` marks a gate that the spec switched off: it passes, and says so wherever it is shown.
+    `off` marks a gate that the spec switched off, or the data gate of a source without a suite: it passes, and says
+    so wherever it is shown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -11,7 +11,9 @@ from penstock.results import Input
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage's name, the folders (below the project's root) whose code makes its output, and its kind.
+    """A stage's name, the folders and files (below the project's root) whose code makes its output, and its kind.
+
+    What the jobs only pass through (settings, the store, results, errors) is not among them.
 
     `per_interval`: one task a data interval of the window. `user_code`: runs the pipeline's `model.py`.
     """
@@ -24,23 +26,25 @@ class Stage:
 
 _COMMON = "jobs/common"
 _BUNDLE = "jobs/bundle"
+_READING = ("penstock/queries.py", "penstock/source_files.py", "penstock/templates.py")
 _RUNTIME = "images/function/penstock_function"
 
 CHAIN: tuple[Stage, ...] = (
-    Stage("collect", ("jobs/collect", _COMMON), per_interval=True),
+    Stage("collect", ("jobs/collect", _COMMON, *_READING), per_interval=True),
     Stage("validate", ("jobs/validate", _COMMON), per_interval=True),
     Stage("features", ("jobs/features", _COMMON), user_code=True),
-    Stage("train", ("jobs/train", _COMMON, _BUNDLE), user_code=True),
-    Stage("register", ("jobs/register", _COMMON, _BUNDLE, _RUNTIME)),
-    Stage("validate_model", ("jobs/validate_model", _COMMON, _RUNTIME)),
+    Stage("train", ("jobs/train", _COMMON, _BUNDLE, "penstock/spec/search.py"), user_code=True),
+    Stage("register", ("jobs/register", _COMMON, _BUNDLE, _RUNTIME, "penstock/host/manifest.py")),
+    Stage("validate_model", ("jobs/validate_model", _COMMON, _RUNTIME, "penstock/spec/gates.py")),
     Stage("deploy", ("jobs/deploy", _COMMON)),
 )
 STAGES: dict[str, Stage] = {stage.name: stage for stage in CHAIN}
 
 
 def code_digest(root: Path, stage: str) -> str:
-    """The digest of a stage's code: its own folder and those that it shares."""
-    files = [path for folder in STAGES[stage].code for path in keys.source_files(root / folder)]
+    """The digest of a stage's code: its own folder and what it shares."""
+    code = [root / path for path in STAGES[stage].code]
+    files = [file for path in code for file in ([path] if path.is_file() else keys.source_files(path))]
     return keys.digest_files(root, files)
 
 

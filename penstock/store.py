@@ -19,6 +19,7 @@ import fsspec
 from filelock import FileLock
 from fsspec.implementations.local import LocalFileSystem
 
+from penstock.durable import sync_tree
 from penstock.errors import StoreError
 from penstock.results import StageResult
 
@@ -150,11 +151,16 @@ class Store:
         value = self.read_json(f"{pipeline}/{stage}/{key}/_result.json")
         return None if value is None else StageResult.model_validate(value)
 
-    def result_at(self, path: str) -> StageResult:
-        """The result that owns an attempt's path; its key counts. Raises StoreError where it is gone."""
+    def find_at(self, path: str) -> StageResult | None:
+        """The result of the key in an attempt's path, whichever attempt won it; None where there is none."""
         pipeline, stage, key, _ = path.split("/")
-        result = self.result(pipeline, stage, key)
+        return self.result(pipeline, stage, key)
+
+    def result_at(self, path: str) -> StageResult:
+        """The result of the key in an attempt's path, whichever attempt won it. Raises StoreError where it is gone."""
+        result = self.find_at(path)
         if result is None:
+            _, stage, key, _ = path.split("/")
             raise StoreError(
                 f"the store has no {stage} of key {key[:12]} any more",
                 next_step="start the run again: it is made anew",
@@ -164,6 +170,9 @@ class Store:
     def commit(self, result: StageResult) -> StageResult:
         """Make an attempt the key's output, unless another won first; returns the winner's result."""
         relative = f"{result.pipeline}/{result.stage}/{result.key}"
+        if self.local and self.exists(result.path):
+            # On disk before its result is: after a power cut a key has all of its output, or none.
+            sync_tree(Path(self.path(result.path)))
         if self.create_json(f"{relative}/_result.json", result.model_dump(mode="json")):
             return result
         self.remove(f"{relative}/{result.attempt}")

@@ -6,7 +6,7 @@ from jobs.common.job import Done, Work
 from penstock.errors import PenstockError
 from penstock.promotion import Promotion
 from penstock.registry import Registry
-from penstock.results import Input, StageResult
+from penstock.results import StageResult
 from penstock.targets import open_target
 
 
@@ -21,7 +21,7 @@ def run(work: Work) -> Done:
     if judged.state == "refused":
         raise PenstockError(f"version {version} was refused by its gates and cannot be deployed")
     champion = judged.inputs.get("champion")
-    judged_against = None if champion is None else str(_at(work, champion).summary["version"])
+    judged_against = None if champion is None else str(work.store.result_at(champion.path).summary["version"])
     promotion = Promotion(
         work.settings,
         work.request.pipeline,
@@ -29,7 +29,7 @@ def run(work: Work) -> Done:
         open_target(work.spec["target"], work.settings.host_state),
         Registry(work.settings.mlflow_uri),
     )
-    live = promotion.promote(version, judged_against=judged_against)
+    live = promotion.promote(version, registered.path, judged_against=judged_against)
     print(f"version {live.version} answers at {live.url}/predict", flush=True)
     return Done(
         digest=work.item.key,
@@ -39,12 +39,4 @@ def run(work: Work) -> Done:
 
 
 def _result(work: Work, name: str) -> StageResult:
-    return _at(work, work.item.inputs[name])
-
-
-def _at(work: Work, given: Input) -> StageResult:
-    pipeline, stage, key, _ = given.path.split("/")
-    result = work.store.result(pipeline, stage, key)
-    if result is None:
-        raise PenstockError(f"the store has no {stage} of key {key[:12]} any more", next_step="run again")
-    return result
+    return work.store.result_at(work.item.inputs[name].path)

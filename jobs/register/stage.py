@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,31 +33,38 @@ def run(work: Work) -> Done:
     )
     print(f"converted to ONNX: {' > '.join(facts['stages'])}", flush=True)
     with tracking.told(work.settings):
-        version, run_id, model_id = _register(work, train, graph, model_dir)
-    package = work.scratch / "package"
-    digest, fault = _package(work, train, graph, version, package)
-    work.put(package, "package")
-    if fault is not None:
-        print(f"the package differs from Spark (the parity gate judges it): {fault}", flush=True)
+        made, run_id, model_id = _register(work, train, graph, model_dir)
+    if made.fault is not None:
+        print(f"the package differs from Spark (the parity gate judges it): {made.fault}", flush=True)
     return Done(
-        digest=digest[:32],
+        digest=made.digest[:32],
         outputs=["package"],
         summary={
-            "version": version,
+            "version": made.version,
+            "revision": made.revision,
             "mlflow_run_id": run_id,
             "mlflow_model_id": model_id,
-            "model_uri": f"models:/{work.request.pipeline}/{version}",
+            "model_uri": f"models:/{work.request.pipeline}/{made.version}",
             "train_key": train.key,
             "window_end": work.spec["window_end"],
-            "parity_fault": fault,
+            "parity_fault": made.fault,
         },
     )
 
 
-def _package(
-    work: Work, train: StageResult, graph: Any, version: str, folder: Path
-) -> tuple[str, str | None]:
+@dataclass(frozen=True)
+class _Made:
+    """A package in the store: the version in it, its revision and digest, and what it answers otherwise than Spark."""
+
+    version: str
+    revision: str
+    digest: str
+    fault: str | None
+
+
+def _package(work: Work, train: StageResult, graph: Any, version: str) -> _Made:
     from jobs.register import package, provenance
+    from penstock.host.manifest import read_manifest
 
     spec, facts = work.spec, train.summary
     manifest = package.Manifest(
@@ -70,13 +78,15 @@ def _package(
         tolerance=spec["tolerance"],
         environment=provenance.libraries(),
     )
+    folder = work.scratch / f"package-{version}"
     samples = work.fetch("train", "samples.json")
     digest = package.write(folder, manifest, graph.SerializeToString(deterministic=True), samples)
-    return digest, package.fault(folder)
+    work.put(folder, "package")
+    return _Made(version, read_manifest(folder)[1], digest, package.fault(folder))
 
 
-def _register(work: Work, train: StageResult, graph: Any, model_dir: Path) -> tuple[str, str, str]:
-    """Log to MLflow and register; returns the version, the run's id and the logged model's."""
+def _register(work: Work, train: StageResult, graph: Any, model_dir: Path) -> tuple[_Made, str, str]:
+    """Log to MLflow, store the package, register; returns the package, the run's id and the logged model's."""
     from jobs.register import provenance, tracking_run, version
     from jobs.register.mlflow_model import Servable
     from penstock import keys, registry
@@ -127,6 +137,11 @@ def _register(work: Work, train: StageResult, graph: Any, model_dir: Path) -> tu
         model = version.logged_model(client, wanted, servable, work.scratch)
         holdout = [given for given in data if given.dataset.name == "holdout"]
         tracking_run.log_model_metrics(client, run_id, model, facts["metrics"], holdout)
-        number = version.registered(registry.Registry(work.settings.mlflow_uri), wanted, model)
+        models = registry.Registry(work.settings.mlflow_uri)
+        # The package first: a version that is registered has one, whatever happens to the store's disk.
+        made = _package(work, train, graph, version.expected(models, wanted))
+        number = version.registered(models, wanted, model)
+        if made.version != number:  # a person registered one by hand meanwhile
+            made = _package(work, train, graph, number)
     print(f"registered {pipeline} version {number}", flush=True)
-    return number, run_id, model.model_id
+    return made, run_id, model.model_id

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from jobs.register import mlflow_model
 from jobs.register.mlflow_model import Servable
-from penstock.registry import CHALLENGER, KEY, Registry
+from penstock.registry import CHALLENGER, KEY, PROMOTED_AT, REGISTER_PATH, Registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,6 +70,14 @@ def logged_model(
     return model
 
 
+def expected(registry: Registry, wanted: Registration) -> str:
+    """The number that `registered` will give, unless somebody else registers a version before."""
+    version = registry.by_key(wanted.name, wanted.key)
+    if version is not None:
+        return version.version
+    return str(max((int(known.version) for known in registry.versions(wanted.name)), default=0) + 1)
+
+
 def registered(registry: Registry, wanted: Registration, model: LoggedModel) -> str:
     """The number of the version of the training key, made if it is not there; it becomes the challenger."""
     from mlflow.exceptions import MlflowException
@@ -93,8 +101,10 @@ def registered(registry: Registry, wanted: Registration, model: LoggedModel) -> 
         number = str(made.version)
     else:
         number = version.version
-        # Another register code or spec made another package of the same model: the version leads to the newest.
-        registry.tag(wanted.name, number, wanted.tags)
+        # Another register code or spec made another package of the same model. A version that was live leads to the
+        # package that was judged and served until another one of it passed: promoting moves the tag.
+        kept = {REGISTER_PATH} if PROMOTED_AT in version.tags else set()
+        registry.tag(wanted.name, number, {k: v for k, v in wanted.tags.items() if k not in kept})
     link = [{"name": wanted.name, "version": number}]
     client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": json.dumps(link)})
     champion = registry.champion(wanted.name)

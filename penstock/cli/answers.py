@@ -12,6 +12,8 @@ from penstock.intervals import Interval
 from penstock.record import Failure, RunState
 from penstock.results import GateResult, State
 
+_RUN_STATE = "interrupted: the process of a run in a terminal was killed before it could end the run"
+
 
 class Part(BaseModel):
     """A part of an answer."""
@@ -53,7 +55,7 @@ class GateAnswer(Part):
     stage: str = Field(description="the stage that asked it")
     name: str
     passed: bool
-    off: bool = Field(description="switched off in the spec: it passes without looking")
+    off: bool = Field(description="switched off in the spec, or no suite: it passes without looking")
     observed: str
     required: str
     why: str
@@ -82,7 +84,7 @@ class LastRunAnswer(Part):
 
     run: str
     interval: Interval
-    state: RunState
+    state: RunState = Field(description=_RUN_STATE)
     started: datetime
     version: str | None
     why: str = Field(description="the end of it in words: what failed, what was refused, or what went live")
@@ -148,7 +150,7 @@ class ExplainAnswer(Answer):
     run: str
     pipeline: str
     interval: Interval
-    state: RunState
+    state: RunState = Field(description=_RUN_STATE)
     force: str | None = Field(description="the stage that was done anew on request")
     note: str
     stages: list[ExplainedStage]

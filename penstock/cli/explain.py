@@ -30,6 +30,7 @@ def explain(
     ],
 ) -> ExplainAnswer:
     """Say why each stage of a run did what it did, and why each gate said what it said."""
+    from penstock import local
     from penstock.store import Store
 
     here = project.settings()
@@ -41,7 +42,7 @@ def explain(
         run=record.run.run,
         pipeline=record.run.pipeline,
         interval=record.run.interval,
-        state=record.state,
+        state=local.state(record, here),
         force=record.run.force,
         note=record.run.note,
         stages=[_stage(entry, earlier, store) for entry in record.entries],

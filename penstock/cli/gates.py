@@ -18,21 +18,21 @@ def verdict(gate: GateAnswer) -> str:
 
 
 def table(gates: Sequence[GateAnswer]) -> Table:
-    """One row a gate; the data gates that passed, one a source and interval, share a row."""
+    """One row a gate; the data gates, one a source and interval, share a row where they passed for the same reason."""
     table = Table(title="gates", title_justify="left")
     for column in ("gate", "verdict", "observed", "required"):
         table.add_column(column, overflow="fold")
-    shared = [gate for gate in gates if gate.name == "data" and gate.passed and not gate.off]
-    if shared:
-        each = "each of them" if len(shared) > 1 else shared[0].observed
-        table.add_row(
-            "data" if len(shared) == 1 else f"data x{len(shared)}",
-            verdict(shared[0]),
-            each,
-            shared[0].required,
-        )
+    alike: dict[tuple[bool, str], list[GateAnswer]] = {}
     for gate in gates:
-        if gate not in shared:
+        if gate.name == "data" and gate.passed:
+            alike.setdefault((gate.off, gate.observed if gate.off else ""), []).append(gate)
+    for shared in alike.values():
+        first, several = shared[0], len(shared) > 1
+        observed = "each of them" if several and not first.off else first.observed
+        name = f"data x{len(shared)}" if several else "data"
+        table.add_row(name, verdict(first), escape(observed), escape(first.required))
+    for gate in gates:
+        if gate.name != "data" or not gate.passed:
             name = f"data {gate.stage}" if gate.name == "data" else gate.name
             table.add_row(name, verdict(gate), escape(gate.observed), escape(gate.required))
     return table

@@ -56,20 +56,9 @@ def predict(
 
 def _training(store: Store, champion: Version) -> StageResult:
     """What trained a version, by way of its registration."""
-    path: str | None = champion.register_path
-    for follow in ("train", None):
-        assert path is not None
-        pipeline, stage, key, _ = path.split("/")
-        result = store.result(pipeline, stage, key)
-        if result is None:
-            raise PenstockError(
-                f"the store has no {stage} of version {champion.version} any more",
-                next_step=f"penstock run {pipeline} makes a version anew",
-            )
-        if follow is None:
-            return result
-        path = result.inputs[follow].path
-    raise AssertionError("unreachable")
+    assert champion.register_path is not None
+    registered = store.result_at(champion.register_path)
+    return store.result_at(registered.inputs["train"].path)
 
 
 def _run(

@@ -74,13 +74,9 @@ def _packaged_name(name: str, here: Settings) -> str | None:
 
     store = Store(here.store)
     for version in Registry(here.mlflow_uri).versions(name):
-        manifest = (
-            store.read_json(f"{version.register_path}/package/function.json")
-            if version.register_path
-            else None
-        )
-        if manifest is not None:
-            return str(manifest["name"])
+        registered = store.find_at(version.register_path) if version.register_path else None
+        if registered is not None:
+            return str(registered.spec["function"])
     return name if name in runs(here).pipelines() else None
 
 

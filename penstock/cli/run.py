@@ -44,7 +44,12 @@ def run(
         str | None, typer.Option(help="Do this stage anew although nothing that it rests on changed.")
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Parameter sets to try instead of the spec's.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=1000,
+            help="Parameter sets to try instead of the spec's; a grid tries all, and takes none.",
+        ),
     ] = None,
     note: Annotated[str, typer.Option(help="Why this run was made; kept in its record.")] = "",
     airflow: Annotated[bool, typer.Option("--airflow", help="Let Airflow run it, and follow.")] = False,
@@ -57,6 +62,7 @@ def run(
     _check_stage(force)
     start = project.instant(since, "--since") if since else None
     options = RunOptions(force=force, trials=trials, note=note, since=start)
+    chain.check(options)
     dates = _dates(chain, date, first, last)
     # A run ends its jobs before it ends, by whichever signal it is asked to.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

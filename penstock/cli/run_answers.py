@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -13,15 +14,17 @@ from penstock.record import Failure, RunState
 from penstock.results import State
 
 if TYPE_CHECKING:
-    from penstock.record import Entry, Record
+    from penstock.record import Record
 
 
 class StageAnswer(Part):
-    """What one stage did in a run."""
+    """What one stage did in a run; one that never began is skipped."""
 
     name: str = Field(description="the stage, with its data interval where it has one: collect@2013-06-01")
     state: State
-    key: str | None = Field(description="the key of its output; several (one a source) are joined by commas")
+    key: str | None = Field(
+        description="the key of its output; several (one a source) are joined by commas; null where it has none"
+    )
     seconds: float
     why: str
 
@@ -33,7 +36,7 @@ class RunAnswer(Answer):
     pipeline: str
     interval: Interval = Field(description="its data interval, [start, end) in UTC")
     state: RunState = Field(description="refused: ended well, and the champion goes on serving")
-    stages: list[StageAnswer]
+    stages: list[StageAnswer] = Field(description="all of the chain, in its order")
     gates: list[GateAnswer]
     version: str | None = Field(description="the registered version that the run made or found again")
     url: str | None = Field(description="the live function, where this run's version serves")
@@ -51,7 +54,7 @@ class RunAnswer(Answer):
             pipeline=record.run.pipeline,
             interval=record.run.interval,
             state=record.state,
-            stages=[_stage(entry) for entry in record.entries],
+            stages=list(_stages(record)),
             gates=[GateAnswer.of(entry.name, gate) for entry in record.entries for gate in entry.gates],
             version=_fact(record, "register", "version"),
             url=_fact(record, "deploy", "url"),
@@ -75,14 +78,17 @@ class RunsAnswer(Answer):
         return next((run.exit_status for run in self.runs if run.exit_status), 0)
 
 
-def _stage(entry: Entry) -> StageAnswer:
-    return StageAnswer(
-        name=entry.name,
-        state=entry.state,
-        key=",".join(item.key for item in entry.items) or None,
-        seconds=entry.seconds,
-        why=entry.why,
-    )
+def _stages(record: Record) -> Iterator[StageAnswer]:
+    """Every step of the chain, in its order; one that the run never came to is skipped."""
+    last = next((entry.name for entry in record.entries if entry.ends_run), None)
+    for name in record.run.steps:
+        entry = record.entry(name)
+        if entry is None:
+            why = f"never began: the run ended at {last}" if last else "never began"
+            yield StageAnswer(name=name, state="skipped", key=None, seconds=0.0, why=why)
+        else:
+            key = ",".join(item.key for item in entry.items) or None
+            yield StageAnswer(name=name, state=entry.state, key=key, seconds=entry.seconds, why=entry.why)
 
 
 def _fact(record: Record, stage: str, name: str) -> str | None:

@@ -81,8 +81,7 @@ def rollback(
 
 def _versions(name: str, here: Settings, to: str | None) -> tuple[str | None, str]:
     """The champion's version now, and the one to go back to."""
-    from penstock.promotion import PROMOTED_AT
-    from penstock.registry import Registry
+    from penstock.registry import PROMOTED_AT, Registry
 
     registry = Registry(here.mlflow_uri)
     champion = registry.champion(name)

@@ -60,12 +60,12 @@ def _pipeline(name: str, here: Settings, kept: Runs, registry: Registry) -> Pipe
         url=url,
         serving=serving,
         target=target,
-        last_run=_last_run(newest) if newest else None,
+        last_run=_last_run(newest, here) if newest else None,
     )
 
 
 def _champion(name: str, registry: Registry) -> ChampionAnswer | None:
-    from penstock.promotion import PROMOTED_AT
+    from penstock.registry import PROMOTED_AT
 
     champion = registry.champion(name)
     if champion is None:
@@ -88,7 +88,7 @@ def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[str | N
         found = open_target(where, here.host_state).status(function)
     except TargetError as error:
         return None, None, "answers" if error.status == 404 else str(error)
-    live = next((each for each in found.revisions if each.revision == found.live), None)
+    live = found.serving
     if live is None:
         return None, None, "answers"
     if live.state != "ready":
@@ -100,17 +100,22 @@ def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[str | N
     return found.url, live.version, "answers"
 
 
-def _last_run(record: Record) -> LastRunAnswer:
+def _last_run(record: Record, here: Settings) -> LastRunAnswer:
+    from penstock import local
+
+    state = local.state(record, here)
     registered = record.entry("register")
     return LastRunAnswer(
         run=record.run.run,
         interval=record.run.interval,
-        state=record.state,
+        state=state,
         started=record.run.started,
         version=str(registered.summary["version"])
         if registered and "version" in registered.summary
         else None,
-        why=_why(record),
+        why="the process that ran it is gone; run again: what was done is kept"
+        if state == "interrupted"
+        else _why(record),
         gates=[GateAnswer.of(entry.name, gate) for entry in record.entries for gate in entry.gates],
     )
 

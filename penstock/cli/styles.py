@@ -4,7 +4,7 @@ from __future__ import annotations
 
 STATE_STYLE = {
     "ran": "green", "reused": "cyan", "refused": "yellow", "skipped": "yellow", "failed": "bold red",
-    "running": "blue", "succeeded": "green",
+    "running": "blue", "interrupted": "bold red", "succeeded": "green",
 }  # fmt: skip
 
 

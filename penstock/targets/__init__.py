@@ -51,6 +51,11 @@ class Status(BaseModel):
     since: str | None
     revisions: tuple[RevisionStatus, ...]
 
+    @property
+    def serving(self) -> RevisionStatus | None:
+        """The revision behind the live name; None where nothing is live."""
+        return next((each for each in self.revisions if each.revision == self.live), None)
+
 
 class Target(Protocol):
     """A platform that holds immutable revisions of functions behind live names.

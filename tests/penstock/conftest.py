@@ -1,15 +1,24 @@
-"""What the tests of the core share: a small real function package."""
+"""What the tests of the core share: a small real function package, and a project with versions of it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
+
+from penstock.settings import Settings, load
+from penstock.store import Store
+from penstock.targets.embedded import EmbeddedTarget
+from tests.conftest import MakeMlflow
+from tests.penstock.shop import SPEC, Shop, write
+
+CHECKOUT = Path(__file__).parents[2]
 
 MakeFunction = Callable[..., Path]
 
@@ -30,13 +39,19 @@ def _model(offset: float) -> bytes:
 
 @pytest.fixture(scope="session")
 def make_function(tmp_path_factory: pytest.TempPathFactory) -> MakeFunction:
-    """Builds the package of version N of a function that answers x + N; `sample` is what its sample claims for 1."""
+    """Builds the package of version N of a function that answers x + N; `sample` is what its sample claims for 1.
 
-    def make(version: int, name: str = "shift", *, sample: float | None = None) -> Path:
+    `offset`: what it adds instead of N.
+    """
+
+    def make(
+        version: int, name: str = "shift", *, sample: float | None = None, offset: int | None = None
+    ) -> Path:
         folder = tmp_path_factory.mktemp(f"{name}-{version}-")
-        answer = 1.0 + version if sample is None else sample
+        added = version if offset is None else offset
+        answer = 1.0 + added if sample is None else sample
         files = {
-            "model.onnx": _model(float(version)),
+            "model.onnx": _model(float(added)),
             "samples.json": json.dumps(
                 {"records": [{"x": 1.0}], "answers": [{"prediction": answer}]}
             ).encode(),
@@ -61,3 +76,36 @@ def make_function(tmp_path_factory: pytest.TempPathFactory) -> MakeFunction:
         return folder
 
     return make
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """An empty project: no pipelines, this checkout's jobs, all state in the test's folder."""
+    root = tmp_path / "project"
+    (root / "dags").mkdir(parents=True)
+    (root / "expectations").mkdir()
+    for shared in ("jobs", "images"):
+        (root / shared).symlink_to(CHECKOUT / shared)
+    for name in [name for name in os.environ if name.startswith("PENSTOCK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PENSTOCK_ROOT", str(root))
+    monkeypatch.setenv("PENSTOCK_VAR", str(tmp_path / "var"))
+    monkeypatch.setenv("PENSTOCK_HOST_PORT", "0")
+    settings = load()
+    yield settings
+    EmbeddedTarget(settings.host_state).stop()
+
+
+@pytest.fixture
+def shift(project: Settings) -> Settings:
+    """The project with a declared pipeline, `shift`, that never ran."""
+    write(project.dags / "shift" / "pipeline.py", SPEC)
+    return project
+
+
+@pytest.fixture
+def shop(shift: Settings, make_mlflow: MakeMlflow, make_function: Callable[..., Path]) -> Shop:
+    """The project with a registry, to which versions can be added."""
+    make_mlflow(shift.var / "mlflow" / "mlflow.db")
+    Store(shift.store).open_format()
+    return Shop(shift, make_function)

@@ -16,10 +16,12 @@ import pytest
 
 from penstock import Pipeline, files, keys
 from penstock.chain import Chain
-from penstock.errors import Stale
+from penstock.errors import PenstockError, SpecError, Stale
 from penstock.record import Entry, Record, RunOptions
 from penstock.results import GateResult, StageResult
 from penstock.settings import Settings
+from penstock.spec.search import SearchSpace
+from penstock.spec.sources import Files
 from penstock.stages import CHAIN
 from penstock.work import Outcome, Request
 
@@ -47,7 +49,7 @@ class Jobs:
         for item in request.items:
             self.started.append(f"{request.stage} {item.subject}".strip())
             refused = request.stage in self.refuse
-            summary = {"version": "1", "rows": self.rows}
+            summary = {"version": "1", "revision": "v1-0", "rows": self.rows}
             self.chain.store.commit(
                 StageResult(
                     pipeline=request.pipeline, stage=request.stage, subject=item.subject, key=item.key,
@@ -63,12 +65,13 @@ class Jobs:
 @pytest.fixture
 def chain(tmp_path: Path) -> Chain:
     root = tmp_path / "project"
-    for folder in [f for stage in CHAIN for f in stage.code] + [
-        "dags/flights",
-        "expectations/flights",
-        "images/job",
-    ]:
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    code = {root / path for stage in CHAIN for path in stage.code}
+    files_ = {path for path in code if path.suffix}
+    folders = code - files_ | {root / "dags/flights", root / "expectations/flights", root / "images/job"}
+    for folder in folders | {file.parent for file in files_}:
+        folder.mkdir(parents=True, exist_ok=True)
+    for file in files_:
+        file.write_text("")
     for stage in CHAIN:
         (root / stage.code[0] / "code.py").write_text(stage.name)
     (root / "images/job/requirements.txt").write_text("pyspark==4.1.4")
@@ -95,7 +98,7 @@ def run(chain: Chain, jobs: Jobs, name: str, **plan: Any) -> Record:
     jobs.started.clear()
     for interval in planned.window:
         for stage in ("collect", "validate"):
-            if chain.step(name, stage, jobs, interval).state in ("failed", "skipped", "refused"):
+            if chain.step(name, stage, jobs, interval).ends_run:
                 return chain.record(name)
     for stage in ("features", "train", "register", "validate_model", "deploy"):
         if chain.step(name, stage, jobs).state == "failed":
@@ -257,6 +260,51 @@ def test_a_stale_verdict_is_made_again(chain: Chain) -> None:
     assert "champion" in result.inputs
 
 
+def crown(chain: Chain, record: Record) -> None:
+    """Make the version of a run the champion, as its deploy would have."""
+    registered, judged = record.entry("register"), record.entry("validate_model")
+    assert registered is not None
+    assert judged is not None
+    champion = SimpleNamespace(
+        version="1", register_path=registered.items[0].path, verdict_path=judged.items[0].path
+    )
+    chain.registry = SimpleNamespace(champion=lambda name: champion)  # type: ignore[assignment]
+
+
+def test_the_verdict_on_the_champion_stands(chain: Chain) -> None:
+    """A run that ends at the champion itself is not judged against itself: its own verdict is reused."""
+    jobs = Jobs(chain)
+    first = run(chain, jobs, "one")
+    crown(chain, first)
+    judged = run(chain, jobs, "two").entry("validate_model")
+    assert judged is not None
+    assert judged.state == "reused"
+    assert judged.items == [
+        item.model_copy(update={"state": "reused"})
+        for item in first.entry("validate_model").items  # type: ignore[union-attr]
+    ]
+    assert jobs.started == ["deploy"]
+
+
+@pytest.mark.parametrize("change", ["package", "gates"])
+def test_the_champion_is_judged_again_where_its_package_or_gates_changed(chain: Chain, change: str) -> None:
+    """Its verdict was on another package, or by other thresholds: it does not stand for what would serve now."""
+    jobs = Jobs(chain)
+    crown(chain, run(chain, jobs, "one"))
+    if change == "package":
+        (chain.settings.root / "jobs/bundle/code.py").write_text("a converter mended")
+        jobs.content = lambda stage, subject: f"{stage}{subject}{'mended' if stage == 'register' else ''}"
+        expected = ["train", "register", "validate_model", "deploy"]
+    else:
+        gates = chain.pipeline.gates.model_copy(update={"holdout": {"roc_auc": ">= 0.9"}})
+        pipeline = chain.pipeline.model_copy(update={"gates": gates})
+        registry, chain = chain.registry, Chain(chain.settings, pipeline)
+        jobs.chain, chain.registry = chain, registry
+        expected = ["validate_model", "deploy"]
+    run(chain, jobs, "two")
+    assert jobs.started == expected
+
+
 def test_the_same_run_planned_again_keeps_its_plan(chain: Chain) -> None:
     """A retried plan does not move the run to another interval."""
     first = chain.plan("one", _newest(chain), RunOptions(note="first"))
@@ -274,3 +322,58 @@ def test_records_survive_json(chain: Chain) -> None:
     record = run(chain, Jobs(chain), "scheduled__2013-02-01T00:00:00+00:00")
     assert [Entry.model_validate(e.model_dump(mode="json")) for e in record.entries] == record.entries
     assert chain.runs.all("flights")[0].run == record.run
+
+
+def test_a_source_without_a_suite_shows_in_the_run(chain: Chain) -> None:
+    """Nothing is asked of it, so its data gate passes; the run says so, beside the gates of those that have a suite."""
+    sources = [*chain.pipeline.sources, Files(name="extra", uri="data/{{ interval }}/*.csv")]
+    chain = _with(chain, sources=sources)
+    jobs = Jobs(chain)
+    record = run(chain, jobs, "one")
+    assert record.state == "succeeded"
+    assert [(gate.name, gate.off, gate.passed, gate.why) for gate in record.gates] == [
+        ("data", True, True, "there is no suite for source extra: whatever it holds passes")
+    ]
+    validated = record.entry("validate@2013-02-01")
+    assert validated is not None
+    assert validated.state == "ran"
+    assert validated.gates[0].next_step == "write expectations/flights/extra.json"
+
+
+def test_without_any_suite_every_source_is_named(chain: Chain) -> None:
+    """A pipeline without suites goes on, and each interval's gate says that nothing was asked."""
+    (chain.settings.expectations / "flights" / "rows.json").unlink()
+    record = run(chain, Jobs(chain), "one")
+    assert record.state == "succeeded"
+    validated = [entry for entry in record.entries if entry.stage == "validate"]
+    assert [entry.state for entry in validated] == ["skipped", "skipped"]
+    assert all(
+        gate.off and "no suite for source rows" in gate.why for entry in validated for gate in entry.gates
+    )
+    assert all(entry.gates for entry in validated)
+
+
+def test_misplaced_suites_are_refused_before_the_run(chain: Chain) -> None:
+    """A named folder that is not there, or a suite that no source has the name of: no run's record is opened."""
+    with pytest.raises(SpecError, match=r"expectations/nope: .* not there; folders here: flights"):
+        run(_with(chain, expectations="nope"), Jobs(chain), "one")
+    (chain.settings.expectations / "flights" / "row.json").write_text("{}")
+    with pytest.raises(SpecError, match=r"expectations/flights/row.json: no source is called 'row'"):
+        run(chain, Jobs(chain), "one")
+    assert chain.runs.all("flights") == []
+
+
+def test_a_grid_takes_no_number_of_trials(chain: Chain) -> None:
+    """A grid tries every combination: a number that changed nothing would be a silent no."""
+    grid = _with(chain, search=SearchSpace(method="grid", depth=[2, 3]))
+    with pytest.raises(PenstockError, match=r"5 trials were asked for, .* is a grid"):
+        grid.plan("one", _newest(grid), RunOptions(trials=5))
+    assert grid.plan("one", _newest(grid)).trials is None
+    assert chain.plan("two", _newest(chain), RunOptions(trials=5)).trials == 5
+
+
+def _with(chain: Chain, **fields: Any) -> Chain:
+    """The chain of the same project with other fields of the spec."""
+    made = Chain(chain.settings, chain.pipeline.model_copy(update=fields))
+    made.registry = chain.registry
+    return made

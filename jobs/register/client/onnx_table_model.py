@@ -8,11 +8,11 @@ declared), null is null (MLflow's flavor hands the text "None" to the graph), an
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 
 # What the graph takes for a null string.
@@ -30,6 +30,10 @@ class TableModel:
         columns = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
         self._inputs: list[dict[str, str]] = columns["inputs"]
         self._classes: list[Any] | None = columns["classes"]
+        # Before the import, which reads it: its default is to report usage to its makers.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(

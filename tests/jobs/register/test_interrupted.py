@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.errors import StoreError
 from penstock.registry import CHALLENGER
 from penstock.work import Item, Request
 from penstock_function.package import Package
@@ -75,16 +76,68 @@ def test_killed_and_run_again_it_ends_as_if_undisturbed(project: Project, tmp_pa
     assert project.version("flights", "good").register_path == result.path
 
 
-def test_two_at_once_make_one_version(project: Project, tmp_path: Path) -> None:
-    """Two runs that register the same training key at the same time agree on one version."""
+@pytest.mark.parametrize("salts", [("one", "other"), (None, None)], ids=["two keys", "one key"])
+def test_two_at_once_make_one_version(
+    project: Project, tmp_path: Path, salts: tuple[str | None, str | None]
+) -> None:
+    """Two jobs that register the same model at once agree on one version, whose package the store has."""
     code = "from jobs.common.job import main; from jobs.register.stage import run; main('register', run)"
-    items = [project.register_item("flights", "good", salt=salt) for salt in ("one", "other")]
-    jobs = [start(project, item, tmp_path / str(item.salt), code) for item in items]
+    items = [project.register_item("flights", "good", salt=salt) for salt in salts]
+    jobs = [start(project, item, tmp_path / str(number), code) for number, item in enumerate(items)]
     assert [job.wait() for job in jobs] == [0, 0]
     assert_registered_once(project)
     results = [project.store.result("flights", "register", item.key) for item in items]
     assert {result.summary["version"] for result in results if result} == {"1"}
     assert len({result.digest for result in results if result}) == 1
+    registered = project.version("flights", "good").register_path
+    assert registered is not None
+    assert Package.load(project.path(project.store.result_at(registered), "package")).version == "1"
+
+
+#: A job in which something happens between MLflow's logging of the model and the writing of its package.
+_MEANWHILE = """
+import os
+os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true")
+from jobs.register import version
+from jobs.common.job import main
+from jobs.register.stage import run
+expected = version.expected
+def meanwhile(registry, wanted):
+    number = expected(registry, wanted)
+    {happens}
+    return number
+version.expected = meanwhile
+main("register", run)
+"""
+
+
+def test_no_room_for_the_package_registers_nothing(project: Project, tmp_path: Path) -> None:
+    """The disk is full when the package is written: the job says so, and no version without a package is left."""
+    full = (
+        "import resource, sys; sys.dont_write_bytecode = True;"  # see tests/full_disk.py
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (256, 256))"
+    )
+    item = project.register_item("flights", "good")
+    job = start(project, item, tmp_path / "full", _MEANWHILE.format(happens=full))
+    assert job.wait() == StoreError.exit_code
+    assert project.registry.versions("flights") == []
+    assert project.store.result("flights", "register", item.key) is None
+    assert project.register("flights", "good").summary["version"] == "1"
+
+
+def test_a_version_registered_by_hand_meanwhile(project: Project, tmp_path: Path) -> None:
+    """The number that was foreseen is taken: the package is made again with the one that it got."""
+    by_hand = (
+        "registry.client.create_registered_model(wanted.name);"
+        "registry.client.create_model_version(wanted.name, source='file:///none')"
+    )
+    item = project.register_item("flights", "good")
+    assert start(project, item, tmp_path / "by_hand", _MEANWHILE.format(happens=by_hand)).wait() == 0
+    result = project.store.result("flights", "register", item.key)
+    assert result is not None
+    package = Package.load(project.path(result, "package"))
+    assert result.summary["version"] == package.version == "2"
+    assert project.version("flights", "good").version == "2"
 
 
 def test_a_model_without_an_onnx_form_registers_nothing(project: Project) -> None:

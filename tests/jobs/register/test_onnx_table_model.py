@@ -11,8 +11,18 @@ import pandas as pd
 import pytest
 from onnx import ModelProto
 
+from jobs.register.client import onnx_table_model
 from jobs.register.client.onnx_table_model import TableModel, _load_pyfunc
+from tests.conftest import Stranger
 from tests.jobs.small_packages import linear
+
+_PREDICTS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import onnx_table_model, pandas as pd
+model = onnx_table_model._load_pyfunc(sys.argv[2])
+print(model.predict(pd.DataFrame({"x": [1.5]}))["prediction"][0])
+"""
 
 
 def model_at(
@@ -104,3 +114,10 @@ def test_text_in_a_number_is_named(tmp_path: Path) -> None:
     model = model_at(tmp_path, linear({"x": 1.0}), {"x": "double"})
     with pytest.raises(TypeError, match="column 'x' must hold numbers or nulls"):
         model.predict(pd.DataFrame({"x": ["far"]}))
+
+
+def test_predicting_reports_nothing(stranger: Stranger, tmp_path: Path) -> None:
+    """Who loads the model has none of our settings: ONNX Runtime still leaves no id to report by in the home."""
+    model_at(tmp_path, linear({"x": 2.0}), {"x": "double"})
+    client = Path(onnx_table_model.__file__).parent
+    assert stranger(_PREDICTS, str(client), str(tmp_path / "model.onnx")) == ("3.0", [])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
+from jobs.common.tracking import connect
 from penstock.registry import CHALLENGER, CHAMPION, KEY, WINDOW_END
 from penstock_function.package import Package
 from penstock_function.scorer import Scorer
@@ -66,16 +67,18 @@ def test_the_run_says_where_the_model_comes_from(project: Project) -> None:
     ]["roc_auc"]
 
 
-def test_training_s_own_run_is_used_where_it_is_there(project: Project) -> None:
-    """The model is logged in the run that trained it."""
-    client = project.registry.client
-    experiment = client.create_experiment("flights")
+def test_training_s_own_run_is_used_where_it_is_there(project: Project, tmp_path: Path) -> None:
+    """The model is logged in the run that trained it, and its files lie with that run's."""
+    client, experiment = connect(project.settings, "flights", tmp_path / "scratch")
     own = client.create_run(experiment).info.run_id
     path = project.path(project.trained("flights", "good"), "").parent / "_result.json"
     value = json.loads(path.read_text())
     value["summary"]["mlflow_run_id"] = own
     path.write_text(json.dumps(value))
-    assert project.register("flights", "good").summary["mlflow_run_id"] == own
+    registered = project.register("flights", "good").summary
+    assert registered["mlflow_run_id"] == own
+    location = client.get_logged_model(registered["mlflow_model_id"]).artifact_location
+    assert location.startswith(project.settings.mlflow_artifacts.as_uri())
 
 
 def test_nothing_is_written_outside_the_installation(project: Project, tmp_path: Path) -> None:
