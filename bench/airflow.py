@@ -67,8 +67,12 @@ def _penstock(environment: dict[str, str], *arguments: str) -> str:
 
 def _environment(var: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "PENSTOCK"))}
-    ports = {f"PENSTOCK_{name}_PORT": str(_free_port()) for name in ("AIRFLOW", "MLFLOW", "HOST")}
-    return {**kept, **ports, "PENSTOCK_VAR": str(var)}
+    return {**kept, **free_ports(), "PENSTOCK_VAR": str(var)}
+
+
+def free_ports() -> dict[str, str]:
+    """The variables that give the services ports of their own, beside any that run."""
+    return {f"PENSTOCK_{name}_PORT": str(_free_port()) for name in ("AIRFLOW", "MLFLOW", "HOST")}
 
 
 def _free_port() -> int:

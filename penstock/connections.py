@@ -6,15 +6,19 @@ import json
 import os
 from pathlib import Path
 
-from penstock.errors import SourceUnavailable
+from pydantic import TypeAdapter, ValidationError
+
+from penstock.durable import write_atomic
+from penstock.errors import PenstockError, SourceUnavailable
 
 PREFIX = "PENSTOCK_CONN_"
+_SAVED = TypeAdapter(dict[str, str])
 
 
 def resolve(name: str, var: Path) -> str:
     """The SQLAlchemy URL of a connection: the variable PENSTOCK_CONN_<NAME>, else `var`/connections.json.
 
-    Raises SourceUnavailable where neither names it.
+    Raises SourceUnavailable where neither names it, PenstockError where that file cannot be read.
     """
     if url := os.environ.get(PREFIX + name.upper()):
         return url
@@ -28,15 +32,28 @@ def resolve(name: str, var: Path) -> str:
 
 
 def save(name: str, url: str, var: Path) -> None:
-    """Remember a connection for this machine, readable by its owner only."""
+    """Remember a connection for this machine, readable by its owner only.
+
+    Raises PenstockError where the file of those before cannot be read; OSError where it cannot be written, and then
+    it is as it was.
+    """
     var.mkdir(parents=True, exist_ok=True)
-    path = var / "connections.json"
     text = json.dumps(_saved(var) | {name: url}, indent=1)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    write_atomic(_path(var), text.encode(), mode=0o600)
+
+
+def _path(var: Path) -> Path:
+    return var / "connections.json"
 
 
 def _saved(var: Path) -> dict[str, str]:
-    path = var / "connections.json"
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    try:
+        return _SAVED.validate_json(_path(var).read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValidationError:
+        # What pydantic says would quote the file, and so a password.
+        raise PenstockError(
+            f"{_path(var)} is not a JSON object of connection names and SQLAlchemy URLs",
+            next_step="mend it, or remove it and save its connections again",
+        ) from None

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+from penstock.errors import StoreError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -27,6 +32,19 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             os.unlink(name)
         raise
     sync_folder(path.parent)
+
+
+def no_room(error: OSError) -> bool:
+    """Whether a write failed for want of space: the disk, the quota or the limit on a file's size is used up."""
+    return error.errno in _FULL
+
+
+def not_written(error: OSError) -> StoreError:
+    """The error for a write of a run's files that failed."""
+    return StoreError(
+        f"no space or right to write: {error.strerror or error} ({error.filename or 'unnamed file'})",
+        next_step="free space, then run again; what was done before is kept",
+    )
 
 
 def sync_folder(folder: Path) -> None:

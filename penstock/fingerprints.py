@@ -25,8 +25,8 @@ _MARKS = (
 def fingerprint(source: Files | Table, interval: Interval, settings: Settings) -> str | None:
     """A digest that changes when the source's data of `interval` may have changed; None where nobody can tell.
 
-    Files: each one's path, size, and etag or time of change. Tables: the rows of the source's `version` query;
-    None without one. A source that cannot be reached has no fingerprint either: collecting it then retries and
+    Files: each one's path, size, and etag or time of change. Tables: where the database is, and the rows of the
+    source's `version` query; None without one. A source that cannot be reached has no fingerprint either: collecting it then retries and
     names it.
 
     Raises SpecError for a wrong template or query parameter, SourceUnavailable for an unknown connection, and
@@ -69,4 +69,4 @@ def _of_table(source: Table, version: str, interval: Interval, settings: Setting
         ) from None
     finally:
         database.engine.dispose()
-    return keys.digest([[repr(value) for value in row] for row in rows])
+    return keys.digest([database.address, *([repr(value) for value in row] for row in rows)])

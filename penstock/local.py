@@ -5,6 +5,7 @@ The same steps in the same order as the DAG's. What each job prints goes to the 
 
 from __future__ import annotations
 
+import fcntl
 import threading
 import time
 import uuid
@@ -16,7 +17,7 @@ from typing import IO, Protocol
 from penstock.chain import Chain
 from penstock.errors import Interrupted
 from penstock.intervals import Interval
-from penstock.record import Entry, Record, Run, RunOptions, now
+from penstock.record import Entry, Record, Run, RunOptions, RunState, now
 from penstock.runner import ProcessRunner
 from penstock.settings import Settings
 from penstock.stages import CHAIN
@@ -59,19 +60,32 @@ def run(chain: Chain, interval: Interval, options: RunOptions, watch: Watch) -> 
     Raises Interrupted when the process was told to stop (KeyboardInterrupt): the jobs are ended before, and the
     record says so. What was done is kept, and reused by the next run.
     """
-    planned = chain.plan(new_run_id(), interval, options)
-    path = log_path(chain.settings, planned.pipeline, planned.run)
+    name = new_run_id()
+    path = log_path(chain.settings, chain.pipeline.name, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as log:
+        # Held before the record is there and as long as this process lives: `state` asks for it.
+        fcntl.flock(log, fcntl.LOCK_EX)
+        planned = chain.plan(name, interval, options)
         _LocalRun(chain, planned, watch, log).go()
-    return chain.record(planned.run)
+    return chain.record(name)
 
 
-def goes_on(entry: Entry) -> bool:
-    """Whether a run takes its next step after this one. A refused model goes on: deploy then says that it is skipped."""
-    if entry.state == "failed":
+def state(record: Record, settings: Settings) -> RunState:
+    """A run's state by its record, and `interrupted` for one of this machine that has no end and no process."""
+    if record.state == "running" and _let_go(log_path(settings, record.run.pipeline, record.run.run)):
+        return "interrupted"
+    return record.state
+
+
+def _let_go(log: Path) -> bool:
+    """Whether a run's log is there and no process holds it: the system frees it however its process ended."""
+    try:
+        with log.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, BlockingIOError):  # no run of this machine; or one that goes on
         return False
-    return (entry.stage, entry.state) not in (("collect", "skipped"), ("validate", "refused"))
+    return True
 
 
 class _LocalRun:
@@ -127,7 +141,7 @@ class _LocalRun:
         entry = self._chain.step(self._run.run, stage, lambda request: self._start(name, request), interval)
         self._write(name, f"{entry.state}: {entry.failure or entry.why}")
         self._tell(lambda: self._watch.ended(entry))
-        return goes_on(entry)
+        return not entry.ends_run
 
     def _start(self, name: str, request: Request) -> Outcome:
         runner = ProcessRunner(self._chain.settings, lambda line: self._said(name, line))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock import connections
-from penstock.errors import SourceUnavailable, SpecError
+from penstock.errors import SourceUnavailable
 from penstock.intervals import Interval
 from penstock.redaction import redact
 from penstock.settings import Settings
@@ -16,8 +16,6 @@ from penstock.spec.sources import Table
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.sql.elements import TextClause
-
-BINDS = ("start", "end")
 
 
 class Database:
@@ -51,23 +49,29 @@ class Database:
         ):
             self._require(Path(file))
 
+    @property
+    def address(self) -> str:
+        """Where the database is: its URL without who asks."""
+        import sqlalchemy as sa
+
+        url = self.engine.url
+        bare = sa.URL.create(
+            url.drivername, host=url.host, port=url.port, database=url.database, query=url.query
+        )
+        return redact(bare.render_as_string())
+
     def bind(self, query: str, interval: Interval) -> TextClause:
         """The query with the interval's bounds bound as UTC without a zone, as databases keep timestamps.
 
-        SQLite has no timestamps but text: there they are `YYYY-MM-DD HH:MM:SS`. Raises SpecError where the
-        query names another parameter.
+        SQLite has no timestamps but text: there they are `YYYY-MM-DD HH:MM:SS`.
         """
         import sqlalchemy as sa
 
         clause = sa.text(query)
-        used = set(clause.compile().params)
-        if unknown := sorted(used - set(BINDS)):
-            raise SpecError(
-                f"the query of source {self.source.name!r} has the parameters :{', :'.join(unknown)}",
-                next_step="use :start and :end only; write a colon that is text as \\:",
-            )
         values = {"start": interval.start, "end": interval.end}
-        return clause.bindparams(**{name: self._bound(values[name]) for name in sorted(used)})
+        return clause.bindparams(
+            **{name: self._bound(values[name]) for name in sorted(clause.compile().params)}
+        )
 
     def said(self, error: BaseException) -> str:
         """An error's first line, without what must not be shown."""

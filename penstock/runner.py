@@ -7,9 +7,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from penstock import launch
+from penstock.durable import not_written
 from penstock.settings import Settings
 from penstock.work import Outcome, Request
 
@@ -29,37 +34,60 @@ class ProcessRunner:
         self._process: subprocess.Popen[str] | None = None
 
     def __call__(self, request: Request) -> Outcome:
-        """Do a request in a process of its own; an Outcome also where the process died without one."""
-        temporary = self._settings.var / "tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="job-", dir=temporary) as folder:
-            request_path, outcome_path = Path(folder) / "request.json", Path(folder) / "outcome.json"
-            request_path.write_text(request.model_dump_json())
-            command = [
+        """Do a request in a process of its own; an Outcome also where the process died without one.
+
+        Raises StoreError where the request cannot be written.
+        """
+        with self._asked(request) as request_path:
+            outcome_path = request_path.with_name("outcome.json")
+            command = launch.command(
                 sys.executable, "-m", f"jobs.{request.stage}",
                 "--request", str(request_path), "--outcome", str(outcome_path),
-            ]  # fmt: skip
-            code = self._run(command)
-            if outcome_path.is_file():
+            )  # fmt: skip
+            code = self._run(command, request_path.parent)
+            try:
                 return Outcome.model_validate_json(outcome_path.read_bytes())
-            return _died(request.stage, code)
+            except (FileNotFoundError, ValidationError):
+                return _died(request.stage, code)
 
     def stop(self) -> None:
         """End the job and all that it started."""
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)
-            except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):  # none of its group is left
                 os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _run(self, command: list[str]) -> int:
+    @contextmanager
+    def _asked(self, request: Request) -> Iterator[Path]:
+        """The file of a request, in a folder of its own that goes with it."""
+        temporary = self._settings.var / "tmp"
+        with ExitStack() as stack:
+            try:
+                temporary.mkdir(parents=True, exist_ok=True)
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="job-", dir=temporary))
+                path = Path(folder) / "request.json"
+                path.write_bytes(request.model_dump_json().encode())
+            except OSError as error:
+                raise not_written(error) from error
+            yield path
+
+    def _run(self, command: list[str], temporary: Path) -> int:
         # Airflow's own settings (its database, its keys) are not the job's business.
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "_AIRFLOW"))}
         self._process = subprocess.Popen(
             command,
             cwd=self._settings.root,
-            env={**inherited, **self._settings.environment(), **self._environment, "PYTHONUNBUFFERED": "1"},
+            env={
+                # Its fonts take seconds to find: kept, and like all that a job writes, below `var`.
+                "MPLCONFIGDIR": str(self._settings.var / "cache" / "matplotlib"),
+                **inherited,
+                **self._settings.environment(),
+                **self._environment,
+                "TMPDIR": str(temporary),
+                "PYTHONUNBUFFERED": "1",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

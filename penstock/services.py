@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from penstock import processes
+from penstock import processes, telemetry
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
 from penstock.settings import Settings
@@ -63,6 +63,7 @@ def airflow_environment(settings: Settings, ports: Ports | None = None) -> dict[
     url = f"http://{_BIND}:{ports.airflow}"
     return {
         **os.environ,
+        **telemetry.OFF,
         **settings.environment(),
         "PENSTOCK_MLFLOW_UI": f"http://{_BIND}:{ports.mlflow}",
         "AIRFLOW_HOME": str(home),
@@ -151,8 +152,6 @@ def up(settings: Settings, say: Callable[[str], None]) -> Up:
     }  # fmt: skip
     quiet = {
         **environment,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
         # Its job runner would start seven more processes, for evaluations that nothing here asks for.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING
-
 from penstock.errors import SpecError
 from penstock.intervals import Interval
+from penstock.redaction import redact
 from penstock.settings import Settings
 from penstock.spec.sources import Files
-
-if TYPE_CHECKING:
-    from jinja2.sandbox import SandboxedEnvironment
+from penstock.spec.templates import ALLOWED, environment
 
 
 def render_uri(source: Files, interval: Interval, settings: Settings) -> str:
@@ -25,26 +21,17 @@ def render_uri(source: Files, interval: Interval, settings: Settings) -> str:
     from jinja2 import TemplateError
 
     try:
-        uri = _environment().from_string(source.uri).render(interval=interval, var=str(settings.var)).strip()
+        uri = environment().from_string(source.uri).render(interval=interval, var=str(settings.var)).strip()
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise SpecError(
-            f"the uri of source {source.name!r} cannot be rendered: {error} (given: {source.uri!r})",
-            next_step="use {{ interval }}, {{ interval.start }}, {{ interval.end }} and {{ var }} only, "
-            "for example data/flights/{{ interval }}/*.csv.gz",
+            f"the uri of source {source.name!r} cannot be rendered: {error} (given: {redact(repr(source.uri))})",
+            next_step=f"use {ALLOWED} only, for example data/flights/{{{{ interval }}}}/*.csv.gz",
         ) from None
     if not uri:
         raise SpecError(
-            f"the uri of source {source.name!r} is empty for interval {interval} (given: {source.uri!r})",
+            f"the uri of source {source.name!r} is empty for interval {interval} (given: {redact(repr(source.uri))})",
             next_step="let the template give a path or URI",
         )
     if "://" in uri or "::" in uri or uri.startswith("/"):
         return uri
     return str(settings.root / uri)
-
-
-@cache
-def _environment() -> SandboxedEnvironment:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
-
-    return SandboxedEnvironment(undefined=StrictUndefined)

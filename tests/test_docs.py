@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -35,15 +36,18 @@ def test_every_make_target_has_help() -> None:
 
 
 def test_the_readmes_commands_exist() -> None:
-    """Each `penstock` line of the README is a command of the command line."""
+    """Each `penstock` line of the README and of docs/cli.md is one that the command line takes, options and all."""
     from typer.main import get_command
 
     from penstock.cli.main import app
 
-    known = set(get_command(app).commands)  # type: ignore[attr-defined]
-    used = set(re.findall(r"penstock (\w+)", "\n".join(blocks("README.md", "bash"))))
-    assert used
-    assert used <= known
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    lines = "".join(blocks("README.md", "bash") + blocks("docs/cli.md", "sh")).splitlines()
+    used = [words for line in lines if "penstock " in line and (words := shlex.split(line, comments=True))]
+    assert len(used) > 10
+    for program, name, *arguments in used:
+        assert program.endswith("penstock")
+        commands[name].make_context(name, arguments)  # raises for what it does not take
 
 
 def test_the_readmes_pipeline_is_one(tmp_path: Path) -> None:
@@ -77,3 +81,16 @@ def test_dependencies_are_named() -> None:
                 and name != "apache-airflow-providers-cncf-kubernetes"
             ):
                 assert name in page, f"{name} ({file.parent.name}) is not in docs/dependencies.md"
+
+
+def test_pages_that_the_code_names_exist() -> None:
+    """Whoever is sent to a page by an error, a docstring or a template finds it."""
+    named = {
+        (page, path.relative_to(ROOT).as_posix())
+        for folder in ("bench", "dags", "demo", "images", "jobs", "penstock", "plugins", "tests")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".jinja", ".j2", ".html")
+        for page in re.findall(r"(?<![\w/.])docs/[\w/-]+\.md", path.read_text())
+    }
+    assert ("docs/pipeline.md", "jobs/common/usercode.py") in named
+    assert [(page, where) for page, where in sorted(named) if not (ROOT / page).is_file()] == []

@@ -11,7 +11,7 @@ from penstock.settings import Settings
 
 #: The functions that a model.py must have, with their arguments.
 FUNCTIONS = {"features": ("spark", "sources"), "estimator": ("params",)}
-_GUIDE = "docs/writing-a-pipeline.md says what they take and give"
+_GUIDE = "docs/pipeline.md says what they take and give"
 
 
 def check(pipeline: Checked, here: Settings) -> list[Finding]:

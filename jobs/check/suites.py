@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from penstock import suites
 from penstock.findings import Checked, Finding
 from penstock.settings import Settings
 
@@ -16,28 +17,18 @@ _COLUMN_LISTS = ("column_list", "column_set")
 
 def check(pipeline: Checked, here: Settings) -> list[Finding]:
     """What is wrong with the suites of a pipeline; a source without one is a warning."""
-    folder = here.expectations / pipeline.suites
+    placed = [
+        (suites.path(here.expectations, pipeline.suites, source), columns)
+        for source, columns in pipeline.sources.items()
+    ]
     return [
-        *_strays(pipeline, folder),
+        *suites.misplaced(pipeline.name, pipeline.suites, pipeline.sources, here.expectations),
         *(
             finding
-            for source, columns in pipeline.sources.items()
-            for finding in _suite(
-                folder / f"{source}.json", columns, f"expectations/{pipeline.suites}/{source}.json"
-            )
+            for path, columns in placed
+            for finding in _suite(path, columns, f"expectations/{pipeline.suites}/{path.name}")
         ),
     ]
-
-
-def _strays(pipeline: Checked, folder: Path) -> Iterator[Finding]:
-    for path in sorted(folder.glob("*.json")):
-        if path.stem not in pipeline.sources:
-            yield Finding(
-                severity="warning",
-                where=f"expectations/{pipeline.suites}/{path.name}",
-                message=f"no source is called {path.stem!r}, so nobody reads it; sources: {', '.join(pipeline.sources)}",
-                next_step="name the file after a source, or remove it",
-            )
 
 
 def _suite(path: Path, columns: list[str], where: str) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ attempt writes below its own folder and is committed last, so a job that dies le
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import shutil
@@ -21,8 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from penstock import keys, settings
-from penstock.errors import KeyMismatch, PenstockError, StoreError
+from penstock import durable, keys, settings
+from penstock.errors import KeyMismatch, PenstockError
 from penstock.results import GateResult, StageResult
 from penstock.settings import Settings
 from penstock.stages import code_digest
@@ -90,13 +91,13 @@ def serve(name: str, do: Callable[[Request], None]) -> None:
     try:
         request = Request.model_validate_json(arguments.request.read_bytes())
         do(request)
+        _answer(arguments.outcome, Outcome(state="done"))
     except PenstockError as error:
         _fail(arguments.outcome, error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if not durable.no_room(error) and error.errno != errno.EROFS:
             raise
-        _fail(arguments.outcome, _full(error))
-    arguments.outcome.write_text(Outcome(state="done").model_dump_json())
+        _fail(arguments.outcome, durable.not_written(error))
 
 
 def _do(stage: str, request: Request, run: Callable[[Work], Done]) -> None:
@@ -177,13 +178,6 @@ def _check_key(stage: str, item: Item, code: str, environment: str) -> None:
         )
 
 
-def _full(error: OSError) -> StoreError:
-    return StoreError(
-        f"no space or right to write: {error.strerror} ({error.filename or 'unnamed file'})",
-        next_step="free space, then run again; what was done before is kept",
-    )
-
-
 def _fail(outcome: Path, error: PenstockError) -> None:
     if os.environ.get("PENSTOCK_DEBUG"):
         traceback.print_exc()
@@ -195,5 +189,10 @@ def _fail(outcome: Path, error: PenstockError) -> None:
         next_step=error.next_step,
         exit_code=error.exit_code,
     )
-    outcome.write_text(answer.model_dump_json())
+    with contextlib.suppress(OSError):  # on a full disk the log and the exit status say it alone
+        _answer(outcome, answer)
     sys.exit(error.exit_code)
+
+
+def _answer(outcome: Path, answer: Outcome) -> None:
+    durable.write_atomic(outcome, answer.model_dump_json().encode())

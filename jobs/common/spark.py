@@ -26,6 +26,8 @@ HEAP = 0.6
 #: cost in CPU goes into compiling code that soon ends; on millions of rows the better code pays.
 SMALL = 1_000_000
 _QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+#: A JVM's counters for monitoring lie in /tmp, wherever its temporary files go.
+_NO_COUNTERS = "-XX:-UsePerfData"
 #: Rows of a partition, and the most partitions: by these the number follows from the rows and nothing else.
 PARTITION_ROWS, MAX_PARTITIONS = 25_000, 512
 
@@ -55,12 +57,13 @@ def session(
     """
     os.environ["JAVA_HOME"] = java_home()
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("SPARK_LAUNCHER_OPTS", _NO_COUNTERS)  # the JVM that composes the command of Spark's
     # Workers run this Python, with the same libraries, and not whatever python3 is first on the path.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     from pyspark.sql import SparkSession
 
     local = str(scratch) if scratch else None
-    java = [_QUICK] if rows is not None and rows <= SMALL else []
+    java = [_NO_COUNTERS, _QUICK] if rows is not None and rows <= SMALL else [_NO_COUNTERS]
     builder = (
         SparkSession.builder.appName(app)
         .master(f"local[{cores or '*'}]")
@@ -140,6 +143,7 @@ def _java_version(home: Path) -> int | None:
     java = home / "bin" / "java"
     if not java.is_file():
         return None
-    said = subprocess.run([str(java), "-version"], capture_output=True, text=True, check=False).stderr
+    command = [str(java), _NO_COUNTERS, "-version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     match = re.search(r'version "(\d+)', said)
     return int(match[1]) if match else None

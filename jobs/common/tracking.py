@@ -1,4 +1,4 @@
-"""MLflow as the jobs use it: its place, its experiment, no usage reporting, nothing written elsewhere."""
+"""MLflow as the jobs use it: its place, its experiment, nothing written elsewhere."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from penstock.settings import Settings
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+#: From here on, SQLAlchemy's message is the statement and where to read about it.
+_STATEMENT = "\n[SQL: "
+
 
 def connect(settings: Settings, experiment: str, scratch: Path) -> tuple[MlflowClient, str]:
     """A client and the id of the pipeline's experiment, made if it is not there.
 
     Sets the process's tracking and registry URI, as model logging reads them from there.
     """
-    os.environ.update(
-        MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true", MLFLOW_DFS_TMP=str(scratch / "dfs")
-    )
+    os.environ["MLFLOW_DFS_TMP"] = str(scratch / "dfs")
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -68,10 +69,11 @@ def told(settings: Settings) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Only MLflow's own: its exceptions are known once it is imported, which is what may have failed.
-        if type(error).__name__ not in ("MlflowException", "RestException"):
+        # By name, as importing MLflow is what may have failed. What SQLAlchemy says of a database that cannot be
+        # opened passes through MLflow as it is.
+        if type(error).__module__ not in ("mlflow.exceptions", "sqlalchemy.exc"):
             raise
         raise PenstockError(
-            f"MLflow at {settings.mlflow_uri} refused: {error}",
+            f"MLflow at {settings.mlflow_uri} refused: {str(error).partition(_STATEMENT)[0]}",
             next_step="see that it is up and its disk not full, then run again; what was done before is kept",
         ) from error

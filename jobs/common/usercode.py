@@ -44,7 +44,7 @@ class UserCode:
         if not callable(found):
             raise UserCodeError(
                 f"dags/{self.pipeline}/model.py has no function {function}()",
-                next_step=f"define {function}() in it (docs/writing-a-pipeline.md)",
+                next_step=f"define {function}() in it (docs/pipeline.md)",
             )
         with self.blamed(f"{function}()"):
             return found(*arguments)
@@ -84,7 +84,7 @@ def load(pipeline: str, dags: Path, spark: SparkSession) -> UserCode:
     if not path.is_file():
         raise UserCodeError(
             f"pipeline {pipeline!r} has no dags/{pipeline}/model.py",
-            next_step="write features() and estimator() in it (docs/writing-a-pipeline.md)",
+            next_step="write features() and estimator() in it (docs/pipeline.md)",
         )
     _forget_other_models(folder)
     sys.path.insert(0, str(folder))

@@ -26,6 +26,7 @@ def run(work: Work) -> Done:
 
     Raises:
         UserCodeError: model.py raised, `estimator()` returned what cannot be trained, or every trial failed.
+        PenstockError: MLflow refused.
     """
     from jobs.common import tracking
     from jobs.common.spark import lease
@@ -33,7 +34,8 @@ def run(work: Work) -> Done:
 
     reference = json.loads(work.fetch("features", "reference.json").read_text(encoding="utf-8"))
     problem = Problem.of(work.spec, reference)
-    with ThreadPoolExecutor(1) as beside:  # MLflow takes as long to import as the JVM to start
+    # MLflow takes as long to import as the JVM to start.
+    with tracking.told(work.settings), ThreadPoolExecutor(1) as beside:
         connecting = beside.submit(tracking.connect, work.settings, work.request.pipeline, work.scratch)
         with lease(work, sum(problem.rows.values())) as spark:
             client, experiment = connecting.result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,8 +58,6 @@ def _validator(batch: BatchDefinition[Any], rows: object) -> Validator:
 
 
 def _context() -> EphemeralDataContext:
-    # Before the import: it reads the switch, and its default is to report usage.
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 

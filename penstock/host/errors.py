@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-
+from penstock.durable import no_room
 from penstock.errors import PenstockError
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class HostError(PenstockError):
@@ -24,7 +21,7 @@ class HostError(PenstockError):
 
 def storage_error(error: OSError, doing: str) -> HostError:
     """The answer to a failed write: 507 for a full disk, quota or file-size limit, 500 for anything else."""
-    if error.errno in _FULL:
+    if no_room(error):
         return HostError(
             507,
             f"no room left while {doing}: {error.strerror}",

@@ -10,7 +10,7 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 
-from penstock.host import launch
+from penstock import launch
 from penstock.host.errors import HostError
 from penstock.host.limits import Limits
 from penstock.host.logs import FunctionLog
@@ -217,17 +217,11 @@ class Runner:
         return served
 
     def _command(self) -> list[str]:
-        runtime = [sys.executable, "-P", "-m", "penstock_function", "--package", str(self.package)]
-        runtime += ["--port", "0", "--bind", "127.0.0.1"]
-        launcher = [
-            sys.executable,
-            "-I",
-            "-S",
-            launch.__file__,
-            str(os.getpid()),
-            str(self._limits.memory_bytes),
-        ]
-        return [*launcher, *runtime]
+        return launch.command(
+            sys.executable, "-P", "-m", "penstock_function", "--package", str(self.package),
+            "--port", "0", "--bind", "127.0.0.1",
+            memory_bytes=self._limits.memory_bytes,
+        )  # fmt: skip
 
     async def _listen(
         self, stream: asyncio.StreamReader, source: str, ready: asyncio.Future[int] | None, reasons: list[str]

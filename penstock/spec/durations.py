@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from dateutil.relativedelta import relativedelta
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Duration(BaseModel):
@@ -13,9 +14,10 @@ class Duration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    months: NonNegativeInt = 0
-    days: NonNegativeInt = 0
-    hours: NonNegativeInt = 0
+    # Each at most a century: the calendar ends, and arithmetic beyond its end is no message.
+    months: Annotated[int, Field(ge=0, le=1_200)] = 0
+    days: Annotated[int, Field(ge=0, le=36_525)] = 0
+    hours: Annotated[int, Field(ge=0, le=876_600)] = 0
 
     @model_validator(mode="after")
     def _positive(self) -> Duration:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any, Literal
 
-from croniter import croniter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from penstock.errors import SpecError
+from penstock.redaction import redact
+from penstock.spec import schedule as schedules
 from penstock.spec.durations import Duration
 from penstock.spec.gates import Gates
 from penstock.spec.metrics import METRICS, Direction, Task
 from penstock.spec.search import SearchSpace
 from penstock.spec.sources import NAME, Source
 
-#: Airflow's presets, as cron expressions.
-PRESETS = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@quarterly": "0 0 1 */3 *",
-    "@yearly": "0 0 1 1 *",
-}
+#: How many intervals are looked at for one that is longer than the window: months of 31 days, weekends, nights.
+_LOOKED_AT = 10
+#: Such a window holds any interval of a schedule that leaves no month out: no two 31sts in turn are further apart.
+_HOLDS_ANY = timedelta(days=62)
+_INSTANTS = "a date such as 2013-01-01, or a time such as 2013-01-01T06:00 (UTC, where it names no zone)"
 StageName = Literal["collect", "validate", "features", "train", "register", "validate_model", "deploy"]
 
 
@@ -53,7 +51,8 @@ class Pipeline(BaseModel):
     Raises SpecError listing every fault at once: the field, what was given, what is allowed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Defaults are checked like what was given: they must go together with it.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     name: Annotated[str, Field(pattern=NAME)]
     problem: Annotated[str, Field(min_length=1)]
@@ -104,39 +103,89 @@ class Pipeline(BaseModel):
             raise ValueError("at least one source needs a time column (time=...)")
         return sources
 
+    @field_validator("time", "id")
+    @classmethod
+    def _own_column(cls, name: str, info: ValidationInfo) -> str:
+        others = [
+            role for role in ("label", "time") if role != info.field_name and info.data.get(role) == name
+        ]
+        if others:
+            raise ValueError(f"is the {others[0]}'s column too; label, time and id are three columns")
+        return name
+
     @field_validator("schedule")
     @classmethod
     def _cron(cls, schedule: str | None) -> str | None:
-        if schedule is not None and not croniter.is_valid(PRESETS.get(schedule, schedule)):
-            raise ValueError(f"is no cron expression; allowed: five cron fields, or {', '.join(PRESETS)}")
+        if schedule is not None and not schedules.is_schedule(schedule):
+            presets = ", ".join(schedules.PRESETS)
+            raise ValueError(f"is no cron expression; allowed: five cron fields, {presets}, or None")
         return schedule
 
     @field_validator("start", "end", mode="before")
     @classmethod
-    def _instant(cls, value: object) -> object:
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        elif isinstance(value, date) and not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day, tzinfo=UTC)
-        if isinstance(value, datetime):
-            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        return value
+    def _instant(cls, value: object, info: ValidationInfo) -> object:
+        if value is None and info.field_name == "end":
+            return None
+        try:
+            if isinstance(value, str):
+                value = datetime.fromisoformat(value)
+            elif isinstance(value, date) and not isinstance(value, datetime):
+                value = datetime(value.year, value.month, value.day)
+            if isinstance(value, datetime):
+                return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        raise ValueError(f"is no date; allowed: {_INSTANTS}")
 
     @field_validator("end")
     @classmethod
     def _after_start(cls, end: datetime | None, info: ValidationInfo) -> datetime | None:
-        start = info.data.get("start")
-        if end is not None and start is not None and end <= start:
+        start, cron = info.data.get("start"), _cron_of(info)
+        if end is None or start is None:
+            return end
+        if end <= start:
             raise ValueError(f"must be after start ({start:%Y-%m-%d})")
+        if cron is not None:
+            first, over = next(schedules.whole(cron, start))
+            if end < over:
+                raise ValueError(
+                    f"is before the end of the first whole interval ({_span(first, over)}); allowed: that end or later"
+                )
         return end
+
+    @field_validator("window")
+    @classmethod
+    def _whole_intervals(cls, window: Duration, info: ValidationInfo) -> Duration:
+        start, end, cron = info.data.get("start"), info.data.get("end"), _cron_of(info)
+        if start is None or cron is None:
+            return window
+        if cron.split()[3] == "*" and "#" not in cron and window.after(start) - start >= _HOLDS_ANY:
+            return window
+        for first, over in islice(schedules.whole(cron, start), _LOOKED_AT):
+            if end is not None and over > end:
+                break
+            if window.before(over) > first:
+                raise ValueError(
+                    f"is shorter than an interval of the schedule ({_span(first, over)}); allowed: that long or longer"
+                )
+        return window
 
     @field_validator("holdout")
     @classmethod
-    def _inside_window(cls, holdout: Duration, info: ValidationInfo) -> Duration:
-        start, window = info.data.get("start"), info.data.get("window")
+    def _leaves_data(cls, holdout: Duration, info: ValidationInfo) -> Duration:
+        start, window, end = (info.data.get(name) for name in ("start", "window", "end"))
+        if start is None or window is None or "schedule" not in info.data:
+            return holdout
+        # Without a schedule a run trains on all there is, from start to end (today, where there is none).
+        by_hand = info.data["schedule"] is None
+        over, said = (
+            (end, "the data from start to end")
+            if by_hand
+            else (window.after(start), f"the window ({window})")
+        )
         # The newest slice before the holdout, as long again, judges the search: both must leave data to train on.
-        if start and window and holdout.after(holdout.after(start)) >= window.after(start):
-            raise ValueError(f"twice the holdout must be shorter than the window ({window})")
+        if over is not None and holdout.after(holdout.after(start)) >= over:
+            raise ValueError(f"is too long: twice the holdout must be shorter than {said}")
         return holdout
 
     @field_validator("metric")
@@ -175,10 +224,32 @@ class Pipeline(BaseModel):
             )
         return gates
 
+    @field_validator("slices")
+    @classmethod
+    def _groups(cls, slices: list[str], info: ValidationInfo) -> list[str]:
+        faults = [
+            f"{name} is the {role}; allowed: other columns of features()"
+            for role in ("label", "time", "id")
+            if (name := info.data.get(role)) in slices
+        ]
+        faults += [f"{name} is given twice" for name in sorted(set(slices)) if slices.count(name) > 1]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return slices
+
+    @field_validator("function")
+    @classmethod
+    def _answers(cls, function: Function, info: ValidationInfo) -> Function:
+        if function.output == "probability" and info.data.get("task") == "regression":
+            raise ValueError(
+                "output 'probability' is for classes; allowed for task 'regression': 'prediction'"
+            )
+        return function
+
     @property
     def cron(self) -> str | None:
         """The schedule as a five-field cron expression."""
-        return None if self.schedule is None else PRESETS.get(self.schedule, self.schedule)
+        return None if self.schedule is None else schedules.expression(self.schedule)
 
     @property
     def better(self) -> Direction:
@@ -198,6 +269,19 @@ class Pipeline(BaseModel):
     def suites(self) -> str:
         """The folder under expectations/ that holds this pipeline's suites."""
         return self.expectations or self.name
+
+
+def _cron_of(info: ValidationInfo) -> str | None:
+    """The schedule's cron expression while fields are checked: None where there is none, or a wrong one."""
+    schedule = info.data.get("schedule")
+    return None if schedule is None else schedules.expression(schedule)
+
+
+def _span(first: datetime, over: datetime) -> str:
+    """An interval in words, with times where it does not go from midnight to midnight."""
+    at_midnight = all((bound.hour, bound.minute) == (0, 0) for bound in (first, over))
+    pattern = "%Y-%m-%d" if at_midnight else "%Y-%m-%dT%H:%M"
+    return f"{first:{pattern}} to {over:{pattern}}"
 
 
 def _faults(name: object, error: ValidationError) -> str:
@@ -224,5 +308,5 @@ def _is_field(part: int | str) -> bool:
 
 
 def _short(value: object) -> str:
-    text = str(value) if isinstance(value, Duration) else repr(value)
+    text = redact(str(value) if isinstance(value, Duration) else repr(value))
     return text if len(text) <= 80 else text[:77] + "..."

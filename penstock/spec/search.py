@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationInfo
 
 Param = bool | int | float | str
 
@@ -20,7 +21,34 @@ class Range(BaseModel):
     high: int | float
 
 
-Axis = Range | list[Param] | Param
+def _axis(value: object, info: ValidationInfo) -> object:
+    """One fault where there is one, instead of one for each form that an axis may have."""
+    if isinstance(value, list):
+        if not value or not all(isinstance(choice, Param) for choice in value):
+            raise ValueError("choices are a list of numbers, texts or booleans, with one at least")
+        return value
+    if isinstance(value, tuple):
+        value = {"low": value[0], "high": value[1]} if len(value) == 2 else {}
+    if isinstance(value, Range | Param):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(
+            "allowed are a list of choices, a pair of numbers (low, high), a number, text or boolean"
+        )
+    if set(value) != {"low", "high"} or not (
+        all(_is_number(end) for end in value.values()) and value["low"] < value["high"]
+    ):
+        raise ValueError("a range is a pair of numbers (low, high) that rises")
+    if info.data.get("method") == "grid":
+        raise ValueError("a range has no grid; give a list of choices")
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+Axis = Annotated[Range | list[Param] | Param, BeforeValidator(_axis)]
 
 
 class SearchSpace(BaseModel):
@@ -33,33 +61,6 @@ class SearchSpace(BaseModel):
     trials: PositiveInt = 8
     parallel: Annotated[int, Field(ge=1, le=64)] = 2
     seed: int = 0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _pairs(cls, fields: object) -> object:
-        if not isinstance(fields, dict):
-            return fields
-        bad = [name for name, axis in fields.items() if isinstance(axis, tuple) and len(axis) != 2]
-        if bad:
-            raise ValueError(f"{', '.join(bad)}: a range is a pair (low, high)")
-        return {
-            name: {"low": axis[0], "high": axis[1]} if isinstance(axis, tuple) else axis
-            for name, axis in fields.items()
-        }
-
-    @model_validator(mode="after")
-    def _sound(self) -> SearchSpace:
-        faults = []
-        for name, axis in self.space.items():
-            if axis == []:
-                faults.append(f"{name}: an empty list of choices")
-            if isinstance(axis, Range) and self.method == "grid":
-                faults.append(f"{name}: a range has no grid; give a list of choices")
-            if isinstance(axis, Range) and not axis.low < axis.high:
-                faults.append(f"{name}: the range ({axis.low}, {axis.high}) must rise")
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
 
     @property
     def space(self) -> dict[str, Axis]:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from penstock.spec.templates import query_fault, uri_fault
+
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 #: The column types that collection can declare; Parquet's names for them are the same.
 ColumnType = Literal["string", "double", "float", "long", "int", "boolean", "timestamp", "date"]
@@ -39,9 +41,12 @@ class Files(_Source):
 
     @field_validator("uri")
     @classmethod
-    def _no_password(cls, uri: str) -> str:
+    def _sound(cls, uri: str) -> str:
+        faults = [uri_fault(uri)]
         if re.search(r"://[^/@\s]*:[^/@\s]+@", uri):
-            raise ValueError("holds a password; give the credentials to the job by environment instead")
+            faults.append("holds a password; give the credentials to the job by environment instead")
+        if said := "; ".join(filter(None, faults)):
+            raise ValueError(said)
         return uri
 
 
@@ -62,6 +67,13 @@ class Table(_Source):
         if isinstance(connection, str) and "://" in connection:
             raise ValueError("is a URL; a spec names a connection, whose URL is kept outside of it")
         return connection
+
+    @field_validator("query", "version")
+    @classmethod
+    def _bound(cls, query: str | None) -> str | None:
+        if query is not None and (fault := query_fault(query)):
+            raise ValueError(fault)
+        return query
 
 
 Source = Annotated[Files | Table, Field(discriminator="kind")]

@@ -1,15 +1,16 @@
-"""Buttons on a task: its report, Data Docs, MLflow run and function."""
+"""Buttons on a task: its report, the Data Docs of each source, MLflow run and function."""
 
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import attrs
 from airflow.sdk import BaseOperatorLink
 
 from penstock.record import Entry
-from penstock.settings import Settings
+from penstock.spec.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -21,49 +22,44 @@ ARTIFACTS = "/penstock/artifacts"
 
 
 @attrs.define()
-class _StageLink(BaseOperatorLink):
-    """Shows `operator.links[label]`, which the step has set; empty where the stage has no such thing."""
+class StageLink(BaseOperatorLink):
+    """Shows `operator.links[label]`, which the step has set; empty, and so not shown, where it left no such thing."""
 
-    label: str = ""
+    label: str
 
     @property
     def name(self) -> str:
         return self.label
 
+    @property
+    def xcom_key(self) -> str:
+        """Where Airflow keeps the URL: a key a label, as it stands in a URL's path."""
+        return f"_link_{re.sub(r'[^A-Za-z0-9]+', '_', self.label)}"
+
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         return str(getattr(operator, "links", {}).get(self.label, ""))
 
 
-@attrs.define()
-class ReportLink(_StageLink):
-    label: str = "Report"
+#: The buttons that any stage may have.
+LINKS = (StageLink("Report"), StageLink("MLflow run"), StageLink("Function"))
 
 
-@attrs.define()
-class DataDocsLink(_StageLink):
-    label: str = "Data Docs"
+def buttons(pipeline: Pipeline, stage: str) -> list[BaseOperatorLink]:
+    """What Airflow is told of a task's buttons before it runs: Data Docs are one a source, as each has its own."""
+    if stage == "validate":
+        return [StageLink(_data_docs(source.name)) for source in pipeline.sources]
+    return list(LINKS)
 
 
-@attrs.define()
-class MlflowLink(_StageLink):
-    label: str = "MLflow run"
-
-
-@attrs.define()
-class FunctionLink(_StageLink):
-    label: str = "Function"
-
-
-LINKS = (ReportLink(), DataDocsLink(), MlflowLink(), FunctionLink())
-
-
-def links_of(entry: Entry, settings: Settings) -> dict[str, str]:
+def links_of(entry: Entry) -> dict[str, str]:
     """The URLs for what an entry left behind, by the button's label."""
     links: dict[str, str] = {}
     if entry.items and entry.stage == "validate_model":
         links["Report"] = f"{ARTIFACTS}/{entry.items[0].path}/report.html"
-    if entry.items and entry.stage == "validate":
-        links["Data Docs"] = f"{ARTIFACTS}/{entry.items[0].path}/docs/index.html"
+    if entry.stage == "validate":
+        for item in entry.items:
+            source = item.subject.partition("@")[0]
+            links[_data_docs(source)] = f"{ARTIFACTS}/{item.path}/docs/index.html"
     run, ui = entry.summary.get("mlflow_run_id"), os.environ.get(MLFLOW_UI)
     experiment = entry.summary.get("mlflow_experiment_id")
     if run and experiment and ui:
@@ -71,3 +67,7 @@ def links_of(entry: Entry, settings: Settings) -> dict[str, str]:
     if url := entry.summary.get("url"):
         links["Function"] = f"{url}/docs"
     return links
+
+
+def _data_docs(source: str) -> str:
+    return f"Data Docs: {source}"

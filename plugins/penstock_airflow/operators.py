@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from penstock import connections, intervals, settings
+from penstock import intervals, settings
 from penstock.chain import Chain
 from penstock.errors import PenstockError
 from penstock.intervals import Interval
 from penstock.record import Entry, RunOptions
 from penstock.runner import ProcessRunner
 from penstock.spec.pipeline import Pipeline
-from penstock.spec.sources import Table
-from penstock_airflow.links import LINKS, links_of
+from penstock_airflow.connections import export_connections
+from penstock_airflow.links import buttons, links_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,6 +47,7 @@ class PlanOperator(BaseOperator):
                 {
                     "run_type": str(getattr(dag_run.run_type, "value", dag_run.run_type)),
                     "logical_date": dag_run.logical_date,
+                    "run_after": dag_run.run_after,
                     "data_interval": (start, end) if start and end else None,
                     "asked": _date(params.get("date")),
                 },
@@ -77,12 +77,12 @@ class StageOperator(BaseOperator):
 
     ui_color = "#dcfce7"
     template_fields: Sequence[str] = ("interval",)
-    operator_extra_links = LINKS
 
     def __init__(self, *, pipeline: Pipeline, interval: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pipeline = pipeline
         self.interval = interval
+        self.operator_extra_links = buttons(pipeline, self.task_id)
         self.links: Mapping[str, str] = {}
         self._runner: ProcessRunner | None = None
 
@@ -92,10 +92,10 @@ class StageOperator(BaseOperator):
         chain = Chain(here, self.pipeline)
         run = context["dag_run"].run_id
         if self.task_id == "collect":
-            _export_connections(self.pipeline, here.var)
+            export_connections(self.pipeline, here.var)
         self._runner = ProcessRunner(here, self.log.info)
         entry = chain.step(run, self.task_id, self._runner, self._interval(chain, run))
-        self.links = links_of(entry, here)
+        self.links = links_of(entry)
         self.log.info("%s %s: %s", entry.name, entry.state, entry.why)
         for gate in entry.gates if entry.state == "reused" else []:  # a job has said it already
             self.log.info(
@@ -134,15 +134,3 @@ def _said(gate: Any) -> str:
 
 def _date(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
-
-
-def _export_connections(pipeline: Pipeline, var: Any) -> None:
-    """Make the Airflow connections that the sources name known to this process and its jobs."""
-    for name in {source.connection for source in pipeline.sources if isinstance(source, Table)}:
-        try:
-            connections.resolve(name, var)
-        except PenstockError:
-            from airflow.sdk import Connection
-
-            uri = Connection.get(name).get_uri()
-            os.environ[connections.PREFIX + name.upper()] = uri.replace("postgres://", "postgresql://", 1)

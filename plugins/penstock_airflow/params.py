@@ -10,6 +10,12 @@ from penstock.stages import CHAIN
 
 def params(pipeline: Pipeline) -> dict[str, Param]:
     """What a person may set when they trigger a run; every field may be left empty."""
+    search = pipeline.search
+    trials = (
+        "Leave it empty: the search is a grid, which tries every combination."
+        if search.method == "grid"
+        else f"Number of parameter sets to try. Empty: {search.trials}."
+    )
     until = f" to {pipeline.end:%Y-%m-%d}" if pipeline.end else ""
     return {
         "date": Param(
@@ -33,7 +39,7 @@ def params(pipeline: Pipeline) -> dict[str, Param]:
             minimum=1,
             maximum=1000,
             title="Search size",
-            description=f"Number of parameter sets to try. Empty: {pipeline.search.trials}.",
+            description=trials,
         ),
         "force": Param(
             None,

@@ -7,7 +7,6 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from penstock_airflow import listener
-from penstock_airflow.links import LINKS
 
 
 def _apps() -> list[dict[str, Any]]:
@@ -22,4 +21,3 @@ class PenstockPlugin(AirflowPlugin):
     name = "penstock"
     fastapi_apps = _apps()
     listeners = [listener]
-    operator_extra_links = list(LINKS)

@@ -89,19 +89,25 @@ def test_from_raw_tables_to_an_answer(up: Project, june: dict[str, Any]) -> None
 
 
 def test_the_run_carries_its_verdict_and_links(up: Project, june: dict[str, Any]) -> None:
-    """The run's note says state, version and the person's note; its tasks link to report, Data Docs, MLflow and function."""
+    """The run's note is the person's, with state and version; its tasks link to report, Data Docs, MLflow and function."""
     api = Api(up)
     run = next(run for run in api.runs() if run["dag_run_id"] == june["run"])
-    assert run["note"].startswith("succeeded: interval 2013-06-01, version 1")
-    assert "first" in run["note"]
+    assert run["note"] == "first\n\n▸ succeeded: interval 2013-06-01, version 1"
     base = f"/dags/{PIPELINE}/dagRuns/{june['run']}/taskInstances"
     report = api.get(f"{base}/validate_model/links")["extra_links"]["Report"]
     page = api.client.get(report)
     assert page.status_code == 200
     assert "flight_delays" in page.text
-    assert api.get(f"{base}/validate/links?map_index=0")["extra_links"]["Data Docs"].endswith(
-        "docs/index.html"
-    )
+    newest = api.get(f"{base}/validate/links?map_index=2")["extra_links"]
+    assert set(newest) == {f"Data Docs: {source}" for source in ("flights", "weather", "planes", "airports")}
+    for label, docs in newest.items():
+        assert f"{label.removeprefix('Data Docs: ')}@2013-06-01" in api.client.get(docs).text
+    # A snapshot is read, and so checked, with the newest interval only.
+    older = api.get(f"{base}/validate/links?map_index=0")["extra_links"]
+    assert [label for label, docs in older.items() if docs is None] == [
+        "Data Docs: airports",
+        "Data Docs: planes",
+    ]
     assert "/runs/" in api.get(f"{base}/train/links")["extra_links"]["MLflow run"]
     function = api.get(f"{base}/deploy/links")["extra_links"]["Function"]
     assert httpx.get(function, trust_env=False).status_code == 200

@@ -8,16 +8,20 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import fsspec
 import pytest
 from pydantic import TypeAdapter
+from sqlalchemy.dialects import registry
+from sqlalchemy.engine.default import DefaultDialect
 
 from penstock import connections, files, table
 from penstock.errors import DataError, SourceUnavailable
 from penstock.fingerprints import fingerprint
 from penstock.intervals import Interval
+from penstock.queries import Database
 from penstock.settings import Settings
 from penstock.spec.sources import Source
 
@@ -91,6 +95,46 @@ def test_a_table_is_told_by_its_version_query(settings: Settings, database: sqli
     assert _of(source, settings) == first
     database.execute("insert into sales values ('2013-06-06')")
     assert _of(source, settings) != first
+
+
+def test_another_database_is_another_fingerprint(settings: Settings, database: sqlite3.Connection) -> None:
+    """A connection that is moved to a database whose version query answers the same has other data all the same."""
+    source = table(
+        "sales", connection="shop", query="select * from sales", version="select count(*) from sales"
+    )
+    first = _of(source, settings)
+    moved = sqlite3.connect(settings.root / "moved.db", isolation_level=None)
+    moved.execute("create table sales (at text)")
+    moved.execute("insert into sales values ('2013-06-05'), ('2013-08-01')")
+    connections.save("shop", f"sqlite:///{settings.root}/moved.db", settings.var)
+    assert _of(source, settings) != first
+    connections.save("shop", f"sqlite:///{settings.root}/shop.db", settings.var)
+    assert _of(source, settings) == first
+
+
+class _SomeSql(DefaultDialect):
+    """The dialect of a database with hosts and users whose driver is always there."""
+
+    supports_statement_cache = True
+
+    @classmethod
+    def import_dbapi(cls) -> ModuleType:
+        return sqlite3
+
+
+def test_who_asks_is_no_part_of_a_databases_address(settings: Settings) -> None:
+    """A new user or password reads nothing again, and neither is put into a digest; host and database are."""
+    registry.register("somesql", __name__, "_SomeSql")
+    source = TypeAdapter(Source).validate_python(table("sales", connection="shop", query="select 1"))
+
+    def address(place: str, who: str = "a:one") -> str:
+        connections.save("shop", f"somesql://{who}@{place}", settings.var)
+        return Database(source, settings).address
+
+    assert address("h:99/x?driver=d") == address("h:99/x?driver=d", "b:two")
+    assert address("h:99/x") != address("h:99/y")
+    assert address("h:99/x") != address("g:99/x")
+    assert "one" not in address("h:99/x?token=one")
 
 
 def test_a_table_without_a_version_has_none(settings: Settings) -> None:

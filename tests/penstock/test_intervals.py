@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,7 +30,8 @@ def at(text: str) -> datetime:
 
 
 def run(kind: str, **changes: Any) -> dict[str, Any]:
-    return {"run_type": kind, "logical_date": None, "data_interval": None, "asked": None, **changes}
+    unset = {"logical_date": None, "data_interval": None, "asked": None}
+    return {"run_type": kind, "run_after": NOW, **unset, **changes}
 
 
 JUNE = Interval(start=at("2013-06-01"), end=at("2013-07-01"))
@@ -50,8 +51,21 @@ DECEMBER = Interval(start=at("2013-12-01"), end=at("2014-01-01"))
         ),
         ("by hand, mid month", run("manual", logical_date=at("2013-06-17"), data_interval=None), JUNE),
         ("the button: now", run("manual", logical_date=NOW, data_interval=(NOW, NOW)), DECEMBER),
+        (
+            "the button: a form that was open for hours",
+            run("manual", logical_date=NOW - timedelta(hours=5), data_interval=(NOW, NOW)),
+            DECEMBER,
+        ),
         ("null date", run("manual"), DECEMBER),
         ("asset", run("asset_triggered"), DECEMBER),
+        ("asset, after the end", run("asset_triggered", logical_date=at("2014-06-01")), DECEMBER),
+        (
+            "schedule without an interval, after the end",
+            run(
+                "scheduled", logical_date=at("2014-06-01"), data_interval=(at("2014-06-01"), at("2014-06-01"))
+            ),
+            DECEMBER,
+        ),
         ("form", run("manual", logical_date=NOW, asked=at("2013-06-09")), JUNE),
         (
             "form over schedule",
@@ -69,6 +83,20 @@ def test_zero_length_interval_is_not_one() -> None:
     """Airflow's plain @monthly gives start == end: then the newest complete interval holds."""
     given_run = run("scheduled", data_interval=(JUNE.start, JUNE.start))
     assert from_airflow(pipeline(), given_run, NOW) == DECEMBER
+
+
+@pytest.mark.parametrize("date", ["2012-06-01", "2014-06-01", "2030-01-01"])
+def test_a_logical_date_typed_outside_is_refused(date: str) -> None:
+    """A person who types a logical date without data gets no other month instead, but the dates that have."""
+    typed = run("manual", logical_date=at(date), data_interval=(at(date), at(date)))
+    with pytest.raises(PenstockError, match=f"{date} 00:00 is outside .* 2013-01-01 to 2014-01-01"):
+        from_airflow(pipeline(), typed, NOW)
+
+
+def test_a_logical_date_typed_for_the_running_interval_is_refused() -> None:
+    """The month that is running has no complete data, whatever it is typed into."""
+    with pytest.raises(PenstockError, match="ends at 2026-12-01"):
+        from_airflow(pipeline(end=None), run("manual", logical_date=at("2026-11-02")), NOW)
 
 
 @pytest.mark.parametrize("asked", ["2012-12-31", "2014-01-01", "2026-01-01"])
@@ -104,6 +132,32 @@ def test_without_a_schedule_all_data_is_one_interval() -> None:
     whole = Interval(start=at("2013-01-01"), end=at("2014-01-01"))
     assert newest_complete(single, NOW) == whole
     assert window(single, whole) == [whole]
+    assert resolve(single, now=NOW, asked=at("2013-06-01")) == whole
+
+
+@pytest.mark.parametrize("end", [None, "2030-01-01"])
+def test_without_a_schedule_or_end_data_goes_to_today(end: str | None) -> None:
+    """The interval ends at the start of the day in UTC: the same in the morning and in the evening, so keys are too."""
+    single = pipeline(schedule=None, end=end)
+    morning, evening = at("2026-11-23T00:00"), at("2026-11-23T23:59:59.5")
+    today = Interval(start=at("2013-01-01"), end=at("2026-11-23"))
+    assert newest_complete(single, morning) == newest_complete(single, evening) == today
+    assert newest_complete(single, at("2026-11-24T01:00")).end == at("2026-11-24")
+
+
+@pytest.mark.parametrize("asked", ["2012-12-31", "2014-01-01", "2026-01-01"])
+def test_without_a_schedule_a_date_outside_is_refused_too(asked: str) -> None:
+    """A date that has no data is not taken for all data."""
+    with pytest.raises(PenstockError, match="2013-01-01 to 2014-01-01"):
+        resolve(pipeline(schedule=None), now=NOW, asked=at(asked))
+    with pytest.raises(PenstockError, match="2026-11-01 to 2026-11-23"):
+        resolve(pipeline(schedule=None, start="2026-11-01", end=None), now=NOW, asked=at(asked))
+
+
+def test_without_a_schedule_the_first_day_must_be_over() -> None:
+    """Data that begins today is no interval yet."""
+    with pytest.raises(PenstockError, match="first interval ends at 2026-11-24"):
+        newest_complete(pipeline(schedule=None, start="2026-11-23T06:00", end=None), NOW)
 
 
 @given(
@@ -112,7 +166,7 @@ def test_without_a_schedule_all_data_is_one_interval() -> None:
 )
 def test_intervals_tile_time(moment: datetime, schedule: str) -> None:
     """Every instant lies in exactly one interval, and intervals meet without gap or overlap."""
-    spec = pipeline(schedule=schedule, end=None, window=months(1), holdout=days(1))
+    spec = pipeline(schedule=schedule, end=None, window=months(12), holdout=days(1))
     instant = moment.replace(tzinfo=UTC)
     interval = containing(spec, instant)
     assert interval.start <= instant < interval.end

@@ -7,24 +7,15 @@ import signal
 import subprocess
 import sys
 
-from penstock.host import launch
+from penstock import launch
 
 MIB = 1024 * 1024
 
 
 def run(parent: int, memory: int, code: str) -> subprocess.CompletedProcess[str]:
     """Launch `python -c code` under the bounds."""
-    command = [
-        sys.executable,
-        "-I",
-        "-S",
-        launch.__file__,
-        str(parent),
-        str(memory),
-        sys.executable,
-        "-c",
-        code,
-    ]
+    command = launch.command(sys.executable, "-c", code, memory_bytes=memory)
+    command[command.index(str(os.getpid()))] = str(parent)
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -47,11 +38,11 @@ def test_mapped_files_do_not_count() -> None:
     assert run(os.getpid(), 256 * MIB, code).returncode == 0
 
 
-def test_nothing_runs_for_a_host_that_is_gone() -> None:
-    """When the host died before the launcher could bind itself to it, the program is not begun."""
+def test_nothing_runs_for_a_parent_that_is_gone() -> None:
+    """When the parent died before the launcher could bind itself to it, the program is not begun."""
     late = run(1, 256 * MIB, "print('begun')")
     assert late.returncode == 1
-    assert "the function host is gone" in late.stderr
+    assert "the process that started this one is gone" in late.stderr
     assert late.stdout == ""
 
 
@@ -64,9 +55,10 @@ def test_it_dies_with_its_parent() -> None:
         "time.sleep(60)\n"
     )
     parent = (
-        "import os, subprocess, sys, time\n"
-        f"command = [sys.executable, '-I', '-S', {launch.__file__!r}, str(os.getpid()), '{256 * MIB}']\n"
-        "subprocess.Popen([*command, sys.executable, '-c', sys.argv[1]], start_new_session=True)\n"
+        "import subprocess, sys, time\n"
+        "from penstock import launch\n"
+        "command = launch.command(sys.executable, '-c', sys.argv[1])\n"
+        "subprocess.Popen(command, start_new_session=True)\n"
         "time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", parent, child], stdout=subprocess.PIPE) as process:

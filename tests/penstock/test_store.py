@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def _write_beyond_limit(folder: str) -> str:
     import resource
     import signal
 
+    sys.dont_write_bytecode = True  # see tests/full_disk.py
     # A file larger than the limit fails with EFBIG, as a full disk does with ENOSPC: mid-write.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

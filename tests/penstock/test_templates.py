@@ -46,10 +46,6 @@ def test_an_hourly_interval_has_its_hour_in_its_name() -> None:
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("/x/{{ day }}.csv", "'day' is undefined"),
-        ("/x/{{ interval.month }}.csv", "has no attribute 'month'"),
-        ("/x/{{ interval", "unexpected end of template"),
-        ("/x/{% if %}", "Expected an expression"),
         ("/x/{{ interval.start.strftime() }}", "argument"),
         ("/x/{{ ''.__class__.__mro__ }}", "unsafe"),
         ("/x/{{ interval.start.__init__.__globals__ }}", "unsafe"),
@@ -57,7 +53,7 @@ def test_an_hourly_interval_has_its_hour_in_its_name() -> None:
     ],
 )
 def test_a_wrong_template_is_named(uri: str, reason: str) -> None:
-    """Unknown names, broken syntax and what reaches for Python's insides: source, template and reason are named."""
+    """What only rendering tells, and what reaches for Python's insides: source, template and reason are named."""
     with pytest.raises(SpecError, match=reason) as refused:
         _rendered(uri)
     assert "source 'flights'" in refused.value.message

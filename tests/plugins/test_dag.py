@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
-import textwrap
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineReference
+from airflow.sdk.execution_time.callback_supervisor import execute_callback
 
 from penstock import Pipeline, files, hours
 from penstock_airflow import to_dag
+from penstock_airflow.deadline import missed
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,46 +77,65 @@ def test_the_form_is_typed() -> None:
 
 
 def test_a_deadline_where_the_spec_sets_one() -> None:
-    """A deadline becomes Airflow's alert; without one there is none."""
+    """A deadline becomes one alert so long after a run was queued; without one there is none."""
     with_one, without = to_dag(pipeline(deadline=hours(6))), to_dag(pipeline())
     assert with_one is not None
     assert without is not None
-    assert with_one.deadline
+    (alert,) = with_one.deadline
+    assert alert.reference == DeadlineReference.DAGRUN_QUEUED_AT
+    assert alert.interval == timedelta(hours=6)
+    assert alert.callback == SyncCallback(missed, {"pipeline": "flights", "owner": "flight-ops"})
     assert not without.deadline
 
 
-def test_a_hundred_pipelines_parse_without_heavy_imports(tmp_path: Path) -> None:
-    """Parsing imports neither Spark, MLflow, pandas nor Great Expectations, however many pipelines there are."""
-    for number in range(100):
-        folder = tmp_path / f"p{number}"
-        folder.mkdir()
-        (folder / "pipeline.py").write_text(
-            textwrap.dedent(f'''
-                """Airflow DAG of a penstock pipeline."""
-                from penstock import Pipeline, Search, days, files, months, table
-                from penstock_airflow import to_dag
-                pipeline = Pipeline(
-                    name="p{number}", problem="x", owner="o", task="binary", label="l", time="t", id="i",
-                    sources=[files("rows", "x", time="t"), table("dim", connection="c", query="q")],
-                    schedule="@monthly", start="2013-01-01", window=months(3), holdout=days(14),
-                    metric="roc_auc", search=Search(trials=8, depth=[4, 6]),
-                )
-                dag = to_dag(pipeline)
-            ''')
-        )
-    script = textwrap.dedent(f"""
-        import importlib.util, pathlib, sys
-        ids = []
-        for path in sorted(pathlib.Path({str(tmp_path)!r}).glob("*/pipeline.py")):
-            spec = importlib.util.spec_from_file_location(path.parent.name, path)
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            ids.append(module.dag.dag_id)
-        heavy = [name for name in ("pyspark", "mlflow", "pandas", "great_expectations", "jobs") if name in sys.modules]
-        print(len(ids), heavy)
-    """)
-    ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT
+def test_a_missed_deadline_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Called as Airflow calls it, from what the serialized DAG says of it: a warning that names pipeline and owner."""
+    dag = to_dag(pipeline(deadline=hours(6)))
+    assert dag is not None
+    (alert,) = dag.deadline
+    callback = json.loads(json.dumps(alert.callback.serialize()))
+    said, fault = execute_callback(
+        callback["path"],
+        {**callback["kwargs"], "context": {"dag_run": {"run_id": "one"}}},
+        dag_rel_path=Path("flights/pipeline.py"), bundle_path=None, log=structlog.get_logger(),
+    )  # fmt: skip
+    assert (said, fault) == (True, None)
+    (warned,) = [record for record in caplog.records if record.name == "penstock_airflow.deadline"]
+    assert (warned.levelname, warned.getMessage()) == (
+        "WARNING",
+        "pipeline flights missed its deadline; owner: flight-ops",
     )
+
+
+def test_a_hundred_pipelines_parse_where_only_airflow_is(tmp_path: Path) -> None:
+    """Airflow loads and serializes the examples and 98 like them where only its room's lock is installed: no import of
+    another room is needed, and none of the heavy libraries is imported, whether it is there or not."""
+    shutil.copytree(ROOT / "dags", tmp_path / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    example = (ROOT / "dags/flight_delays/pipeline.py").read_text()
+    for number in range(98):
+        folder = tmp_path / "dags" / f"p{number}"
+        folder.mkdir()
+        (folder / "pipeline.py").write_text(example.replace('name="flight_delays"', f'name="p{number}"'))
+    program, lock = Path(__file__).with_name("only_airflow.py"), ROOT / "images/airflow/requirements.txt"
+    ran = subprocess.run(
+        [sys.executable, "-P", str(program), str(lock), str(tmp_path / "dags")],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.strip().splitlines()[-1] == "100 []"
+    parsed = json.loads(ran.stdout.strip().splitlines()[-1])
+    assert parsed["errors"] == {}
+    assert parsed["ids"] == sorted(
+        ["flight_arrival", "flight_delays", *(f"p{number}" for number in range(98))]
+    )
+    heavy = {
+        "pyspark",
+        "mlflow",
+        "pandas",
+        "great_expectations",
+        "numpy",
+        "pyarrow",
+        "jobs",
+        "penstock_function",
+    }
+    assert heavy - {"mlflow"} <= set(parsed["blocked"])  # the room has MLflow's client, for the tasks
+    assert heavy.isdisjoint(parsed["imported"])

@@ -13,8 +13,15 @@ import pytest
 from penstock_function.package import Package, PackageError
 from penstock_function.records import NULL
 from penstock_function.scorer import InputError, Scorer
+from tests.conftest import Stranger
 
 MakePackage = Callable[..., Path]
+
+_SCORES = """
+import sys
+from penstock_function.scorer import Package, Scorer
+Scorer(Package.load(sys.argv[1])).prove()
+"""
 
 
 def test_prove_accepts_spark_like_answers(scorer: Scorer) -> None:
@@ -183,3 +190,8 @@ def test_a_graph_with_other_outputs_is_refused(
                 )
             )
         )
+
+
+def test_scoring_reports_nothing(stranger: Stranger, make_package: MakePackage) -> None:
+    """ONNX Runtime reports usage unless told not to, from an id that it leaves in the home: there is none."""
+    assert stranger(_SCORES, str(make_package())) == ("", [])

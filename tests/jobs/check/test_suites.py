@@ -71,8 +71,8 @@ def test_a_column_that_is_not_declared_is_a_warning(tmp_path: Path) -> None:
     assert "names x, which the spec does not declare (declared: y)" in message
 
 
-def test_a_suite_without_a_source_is_a_warning(tmp_path: Path) -> None:
+def test_a_suite_without_a_source_is_an_error(tmp_path: Path) -> None:
     """A suite that no source has the name of is read by nobody."""
     ((severity, where, message),) = find(tmp_path, rows=text(), row=text())
-    assert (severity, where) == ("warning", "expectations/shift/row.json")
+    assert (severity, where) == ("error", "expectations/shift/row.json")
     assert message == "no source is called 'row', so nobody reads it; sources: rows"

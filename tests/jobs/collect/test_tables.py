@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from penstock import connections, table
-from penstock.errors import DataError, SourceUnavailable, SpecError
+from penstock.errors import DataError, SourceUnavailable
 from penstock.settings import Settings
 
 
@@ -99,12 +99,6 @@ def test_bytes_cannot_be_kept(collect, database) -> None:
     """A column of bytes has no type of ours; the error names it."""
     with pytest.raises(DataError, match="column 'blob' holds bytes values"):
         collect(table("sales", connection="shop", query="select x'00ff' as blob"))
-
-
-def test_another_parameter_is_a_fault_of_the_spec(collect, database) -> None:
-    """Only :start and :end can be bound."""
-    with pytest.raises(SpecError, match="the query of source 'sales' has the parameters :since"):
-        collect(table("sales", connection="shop", query="select * from sales where at > :since"))
 
 
 def test_a_missing_sqlite_file_is_not_made(collect, settings: Settings, tmp_path: Path) -> None:

@@ -48,3 +48,10 @@ def test_rows_lie_by_their_ids_however_they_came(spark: SparkSession) -> None:
     assert [sorted(own) for own in expected] == expected
     assert partitions(rows.repartition(7)) == expected
     assert partitions(rows.orderBy("id", ascending=False)) == expected
+
+
+@pytest.mark.spark
+def test_the_jvm_keeps_no_counters_in_tmp(spark: SparkSession) -> None:
+    """A JVM writes its counters for monitoring below /tmp, whatever its temporary folder: ours does not."""
+    jvm = spark._jvm.java.lang.ProcessHandle.current().pid()
+    assert list(Path("/tmp").glob(f"hsperfdata_*/{jvm}")) == []

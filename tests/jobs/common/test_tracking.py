@@ -63,3 +63,13 @@ def test_what_mlflow_refuses_is_told_with_what_to_do(tmp_path: Path, make_mlflow
     assert raised.value.next_step
     with pytest.raises(ZeroDivisionError), tracking.told(here):
         raise ZeroDivisionError
+
+
+def test_a_database_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    """MLflow lets pass what SQLAlchemy says of it: it becomes the same error, in one line, without the statement."""
+    database = tmp_path / "mlflow.db"
+    database.write_text("no database, this")
+    here = settings_at(tmp_path, f"sqlite:///{database}")
+    with pytest.raises(PenstockError) as raised, tracking.told(here):
+        tracking.connect(here, "flights", tmp_path)
+    assert raised.value.message.endswith("refused: (sqlite3.DatabaseError) file is not a database")

@@ -149,3 +149,15 @@ def test_rows_that_the_model_refuses_have_no_answer(quarry: Any, invalid: str) -
         assert ("invalid" in answer) == (
             record["colour"] not in ("red", "green", "blue") or None in (record["size"], record["shiny"])
         )
+
+
+def test_an_mlflow_that_is_down_is_told(quarry: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training needs MLflow for its runs: without it the job ends with where it is and what to do, and no result."""
+    quarry.model(PREDICTORS["binary"])
+    item = quarry.item(quarry.features(), search=SEARCH["binary"])
+    monkeypatch.setenv("PENSTOCK_MLFLOW_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    outcome, result = quarry.train(item)
+    assert (outcome.state, result) == ("failed", None)
+    assert str(outcome.message).startswith("MLflow at http://127.0.0.1:9 refused: API request")
+    assert outcome.next_step

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from penstock.settings import Settings
-from tests.penstock.cli.conftest import Penstock, write
+from tests.penstock.cli.conftest import Penstock
+from tests.penstock.shop import write
 
 MODEL = """
 from pyspark.ml import Pipeline
@@ -53,6 +54,16 @@ def test_a_missing_suite_is_a_warning(penstock: Penstock, shift: Settings) -> No
     assert findings(penstock, "warning") == [
         ("expectations/shift/rows.json", "there is no suite, so nothing is asked of this source")
     ]
+
+
+def test_a_folder_of_suites_that_is_not_there_is_an_error(penstock: Penstock, shift: Settings) -> None:
+    """With a slip in expectations= nothing would be validated."""
+    write(shift.dags / "shift" / "model.py", MODEL)
+    path = shift.dags / "shift" / "pipeline.py"
+    path.write_text(path.read_text().replace('metric="rmse"', 'metric="rmse", expectations="nope"'))
+    ((where, message),) = findings(penstock)
+    assert where == "expectations/nope"
+    assert "is not there" in message
 
 
 def test_faults_of_model_code_and_suites_come_together(penstock: Penstock, shift: Settings) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from penstock.cli import status
 from penstock.settings import Settings
-from tests.penstock.cli.conftest import Penstock, write
+from tests.penstock.cli.conftest import Penstock
+from tests.penstock.shop import write
 
 HEAVY = (
     "mlflow",

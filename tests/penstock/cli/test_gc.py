@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.penstock.cli.conftest import Penstock, Shop
+from tests.penstock.cli.conftest import Penstock
+from tests.penstock.shop import Shop
 
 
 def test_a_dry_run_by_default_and_removal_on_request(penstock: Penstock, shop: Shop) -> None:

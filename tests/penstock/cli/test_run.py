@@ -10,6 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from penstock import Pipeline, days, files
@@ -17,7 +18,13 @@ from penstock.cli import run
 from penstock.errors import PenstockError
 from penstock.intervals import Interval, containing
 from penstock.settings import Settings
-from tests.penstock.cli.conftest import Penstock, write
+from tests.penstock.cli.conftest import Penstock
+from tests.penstock.shop import write
+
+STEPS = [
+    "collect@2024-01-01", "collect@2024-02-01", "validate@2024-01-01", "validate@2024-02-01",
+    "features", "train", "register", "validate_model", "deploy",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -39,10 +46,10 @@ def test_an_empty_interval_is_a_good_end(penstock: Penstock, rows: Path) -> None
         None,
         None,
     )
-    states = {stage["name"]: stage["state"] for stage in answer["stages"]}
-    assert states["collect@2024-02-01"] == "skipped"
-    assert set(states) <= {"collect@2024-01-01", "validate@2024-01-01", "collect@2024-02-01"}
-    assert all(len(stage["key"]) == 32 for stage in answer["stages"] if stage["name"].startswith("collect"))
+    stages = {stage["name"]: stage for stage in answer["stages"]}
+    assert list(stages) == STEPS
+    empty = stages["collect@2024-02-01"]
+    assert (empty["state"], len(empty["key"])) == ("skipped", 32)
     assert Path(answer["log"]).is_file()
     assert "collect@2024-02-01 | " in ran.stderr
     logged = penstock("logs", "shift", "--run", "last", "-n", "1", "--json").answer
@@ -64,6 +71,20 @@ def test_bad_data_exits_with_its_status(penstock: Penstock, rows: Path) -> None:
     assert "To do:" in ran.stdout
 
 
+@pytest.mark.parametrize("content", ["row,y\na,1\n", None], ids=["failed", "skipped"])
+def test_what_never_began_is_skipped(penstock: Penstock, rows: Path, content: str | None) -> None:
+    """A run that fails or skips early names every stage of the chain: those it never came to without key and time."""
+    if content is not None:
+        write(rows / "2024-02-01.csv", content)
+    ran = penstock("run", "shift", "--json")
+    assert [stage["name"] for stage in ran.answer["stages"]] == STEPS
+    for stage in ran.answer["stages"][-6:]:
+        assert (stage["state"], stage["key"], stage["seconds"]) == ("skipped", None, 0.0)
+        assert stage["why"] == "never began: the run ended at collect@2024-02-01"
+    shown = penstock("run", "shift").stdout
+    assert all(name in shown for name in STEPS)
+
+
 def test_data_that_its_gate_refuses_exits_6(penstock: Penstock, shift: Settings, rows: Path) -> None:
     """A suite that fails ends the run as failed, with the gate's words and status."""
     for month in ("2024-01", "2024-02"):
@@ -81,7 +102,11 @@ def test_data_that_its_gate_refuses_exits_6(penstock: Penstock, shift: Settings,
     refused = [gate for gate in ran.answer["gates"] if not gate["passed"]]
     assert {gate["name"] for gate in refused} == {"data"}
     assert "expect_column_values_to_be_unique" in refused[0]["why"]
-    assert "features" not in {stage["name"] for stage in ran.answer["stages"]}
+    states = {stage["name"]: stage["state"] for stage in ran.answer["stages"]}
+    assert "refused" in states.values()
+    assert {states[stage] for stage in ("features", "train", "register", "validate_model", "deploy")} == {
+        "skipped"
+    }
 
 
 def test_a_range_runs_each_interval_in_turn(penstock: Penstock, rows: Path) -> None:
@@ -122,6 +147,26 @@ def test_what_cannot_be_run_is_said_before_anything_starts(
     assert not (shift.var / "store" / "shift").exists()
 
 
+@pytest.mark.parametrize("by", [[], ["--airflow"]])
+def test_a_run_that_cannot_begin_is_refused_before_airflow_is_asked(
+    penstock: Penstock, shift: Settings, by: list[str]
+) -> None:
+    """Trials for a grid, and a folder of suites that is not there: said at once, here and with --airflow."""
+    path = shift.dags / "shift" / "pipeline.py"
+    spec = path.read_text()
+    path.write_text(
+        spec.replace('metric="rmse"', 'metric="rmse", search={"method": "grid", "depth": [2, 3]}')
+    )
+    ran = penstock("run", "shift", "--trials", "5", *by)
+    assert ran.code == 1
+    assert "is a grid" in ran.stderr
+    path.write_text(spec.replace('metric="rmse"', 'metric="rmse", expectations="nope"'))
+    ran = penstock("run", "shift", *by)
+    assert ran.code == 2
+    assert "expectations/nope" in ran.stderr
+    assert not (shift.var / "store" / "shift").exists()
+
+
 @pytest.mark.parametrize(
     ("schedule", "day", "asked"),
     [
@@ -148,9 +193,8 @@ def test_an_interval_within_a_day_cannot_be_asked_of_the_form() -> None:
         run._day(hour)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_is_stopped_says_so(shift: Settings, rows: Path, sent: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM end the job, then the command, with the shell's status and one JSON document."""
+def start(rows: Path) -> subprocess.Popen[str]:
+    """`penstock run shift` as a process of its own, whose first job has begun and waits for its file's content."""
     for month in ("2024-01-01", "2024-02-01"):
         os.mkfifo(rows / f"{month}.csv")  # whoever reads it waits for a writer
     command = "from penstock.cli.main import main; main()"
@@ -161,7 +205,30 @@ def test_a_command_that_is_stopped_says_so(shift: Settings, rows: Path, sent: si
     assert running.stderr is not None
     while " key " not in (line := running.stderr.readline()):
         assert line, "the command ended before a job began"
+    return running
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_stopped_says_so(rows: Path, sent: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM end the job, then the command, with the shell's status and one JSON document."""
+    running = start(rows)
     running.send_signal(sent)
     stdout, _ = running.communicate(timeout=60)
     assert running.returncode == 130
     assert json.loads(stdout)["error"]["kind"] == "interrupted"
+
+
+def test_a_run_that_is_killed_does_not_run_for_ever(penstock: Penstock, rows: Path) -> None:
+    """After SIGKILL, at which nobody can write an end: running while its process lives, then interrupted, with a way on."""
+    running = start(rows)
+    jobs = psutil.Process(running.pid).children(recursive=True)
+    (during,) = penstock("status", "shift", "--json").answer["pipelines"]
+    running.kill()
+    running.communicate()
+    for job in jobs:  # their own group: they outlive the command
+        job.kill()
+    (after,) = penstock("status", "shift", "--json").answer["pipelines"]
+    assert (during["last_run"]["state"], after["last_run"]["state"]) == ("running", "interrupted")
+    assert "run again" in after["last_run"]["why"]
+    assert "interrupted" in penstock("status").stdout
+    assert penstock("explain", "last", "--json").answer["state"] == "interrupted"

@@ -14,25 +14,34 @@ from typing import Any
 
 import pytest
 
+from penstock import telemetry
 from penstock.settings import Settings, load
 from penstock.targets.embedded import EmbeddedTarget
-from tests.penstock.cli.conftest import CHECKOUT, Ran
+from tests.penstock.cli.conftest import Ran
+from tests.penstock.conftest import CHECKOUT
 
 pytestmark = [pytest.mark.spark, pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 
+#: What the tests themselves are told (tests/conftest.py), and a person's shell is not.
+_TOLD = ("PENSTOCK_", "AIRFLOW", "MPLCONFIGDIR", "XDG_", *telemetry.OFF)
+
+
 class Home:
-    """A project in which each command is a process of its own, as for a person."""
+    """A project in which each command is a process of its own, as for a person, whose home is `person`."""
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder / "project"
+        self.root, self.person, self.temporary = folder / "project", folder / "person", folder / "tmp"
+        self.person.mkdir()
+        self.temporary.mkdir()
         (self.root / "dags").mkdir(parents=True)
         for shared in ("jobs", "images"):
             (self.root / shared).symlink_to(CHECKOUT / shared)
         ours = {
             "PENSTOCK_ROOT": str(self.root), "PENSTOCK_VAR": str(folder / "var"), "PENSTOCK_HOST_PORT": "0",
+            "HOME": str(self.person), "TMPDIR": str(self.temporary),
         }  # fmt: skip
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_TOLD)}
         self.environment = {**inherited, **ours}
 
     @property
@@ -181,3 +190,8 @@ def test_remove_takes_it_all_away(home: Home, first: Any) -> None:
     (found,) = home("status", "parcels", "--json").answer["pipelines"]
     assert (found["champion"], found["url"], found["last_run"]) == (None, None, None)
     assert (home.root / "dags" / "parcels" / "model.py").is_file()
+
+
+def test_nothing_is_written_outside_var(home: Home, first: Any) -> None:
+    """After all of the above, jobs of every stage among it, neither the home nor the temporary folder holds a file."""
+    assert [*home.person.rglob("*"), *home.temporary.rglob("*")] == []

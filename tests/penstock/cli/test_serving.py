@@ -11,7 +11,8 @@ import pytest
 from penstock.registry import CHAMPION
 from penstock.targets import TargetError
 from penstock.targets.embedded import EmbeddedTarget
-from tests.penstock.cli.conftest import Penstock, Shop
+from tests.penstock.cli.conftest import Penstock
+from tests.penstock.shop import Shop
 
 
 def answer(penstock: Penstock, x: float = 1.0) -> float:

@@ -10,7 +10,8 @@ from penstock.results import GateResult
 from penstock.settings import Settings
 from penstock.store import Store
 from penstock.targets.embedded import EmbeddedTarget
-from tests.penstock.cli.conftest import Penstock, Shop, write
+from tests.penstock.cli.conftest import Penstock
+from tests.penstock.shop import Shop, write
 
 MONTH = Interval(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 2, 1, tzinfo=UTC))
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,6 +17,7 @@ import httpx
 import psutil
 
 from penstock.host.manifest import read_manifest
+from tests.full_disk import NO_BYTECODE
 
 
 def zip_of(package: Path) -> bytes:
@@ -52,7 +53,7 @@ class RunningHost:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "penstock.host", "--state", str(self.state), "--port", "0", *more],
                 stderr=errors,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **NO_BYTECODE, **(environment or {})},
             )
         until(self._answers, f"the host answers; it said {(self.state / 'stderr').read_text()!r}")
         token = (self.state / "token").read_text()

@@ -1,40 +1,20 @@
-"""A full disk loses no function: the write that failed is told, and everything before it still holds.
-
-The disk is "full" by the kernel's own limit on file sizes, set on the running host and lifted again: each write
-fails in the same system call, with EFBIG where a full disk says ENOSPC.
-"""
+"""A full disk loses no function: the write that failed is told, and everything before it still holds."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import psutil
-
+from tests.full_disk import full_disk
 from tests.penstock.conftest import MakeFunction
 from tests.penstock.host.harness import RunningHost, until
-
-
-@contextmanager
-def full_disk(host: RunningHost, free: int) -> Iterator[None]:
-    """No file of the host may grow beyond `free` bytes meanwhile."""
-    assert host.process is not None
-    process = psutil.Process(host.process.pid)
-    before = process.rlimit(psutil.RLIMIT_FSIZE)
-    process.rlimit(psutil.RLIMIT_FSIZE, (free, before[1]))
-    try:
-        yield
-    finally:
-        process.rlimit(psutil.RLIMIT_FSIZE, before)
 
 
 def test_an_upload_that_does_not_fit(host: RunningHost, make_function: MakeFunction) -> None:
     """507, nothing of it stays, the live function answers; once there is room the same upload works."""
     host.deploy(make_function(1))
     package, files = make_function(2), host.files()
-    with full_disk(host, 100):
+    with full_disk(100, host.process):
         answer = host.put(package)
         assert answer.status_code == 507
         assert "no room left" in answer.json()["error"]
@@ -49,7 +29,7 @@ def test_a_pointer_that_cannot_be_written(host: RunningHost, make_function: Make
     old = host.deploy(make_function(1))
     new = host.put(make_function(2)).json()["revision"]
     files = host.files()
-    with full_disk(host, 0):
+    with full_disk(0, host.process):
         assert host.route(new).status_code == 507
         assert host.status()["live"] == old
         assert host.predict().json()["prediction"] == 2.0
@@ -61,7 +41,7 @@ def test_a_pointer_that_cannot_be_written(host: RunningHost, make_function: Make
 def test_a_crash_while_the_disk_is_full(host: RunningHost, make_function: MakeFunction) -> None:
     """A function is started again all the same; its log says afterwards how much it lost."""
     host.deploy(make_function(1))
-    with full_disk(host, 0):
+    with full_disk(0, host.process):
         host.runtimes()[0].kill()
         until(lambda: host.status()["revisions"][0]["restarts"] == 1, "it is started again")
         until(lambda: host.predict().status_code == 200, "it answers again")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
-from penstock import Pipeline, Search, days, files, months, table
+from penstock import Pipeline, Search, days, files, hours, months, table
 from penstock.errors import SpecError
 
 
@@ -48,7 +49,7 @@ def test_survives_json(fields: dict[str, Any]) -> None:
 
 
 def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
-    """Twelve wrong fields give one message with each field, what was given and what is allowed."""
+    """Fifteen wrong fields give one message with each field, what was given and what is allowed."""
     message = faults(
         fields,
         owner="",
@@ -57,6 +58,7 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
         schedule="sometimes",
         end="2012-01-01",
         window=months(0),
+        slices=["late"],
         search=Search(trials=0, maxDepth=[], stepSize=(3, 1)),
         gates={"holdout": {"roc_auc": "0.7"}, "champion": {"max_loss": -1}},
         colour="red",
@@ -64,7 +66,8 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
     for expected in (
         "owner: ", "task: ", "'binary', 'multiclass' or 'regression' (given: 'binry')", "sources.0.name: ",
         "sources.1.connection: ", "schedule: ", "(given: 'sometimes')", "end: must be after start",
-        "window: a duration must be longer", "search.trials: ", "gates.holdout.roc_auc: is no threshold",
+        "window: a duration must be longer", "slices: ", "search.trials: ", "search.maxDepth: choices are",
+        "search.stepSize: a range is a pair of numbers (low, high) that rises (given: (3, 1))", "gates.holdout.roc_auc: is no threshold",
         "gates.champion.max_loss: ", "colour: ",
     ):  # fmt: skip
         assert expected in message, f"{expected!r} is missing from:\n{message}"
@@ -78,7 +81,37 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
         ({"metric": "rmse"}, "allowed for task 'binary': roc_auc"),
         ({"direction": "minimize"}, "allowed 'maximize'"),
         ({"gates": {"holdout": {"rmse": "<= 3"}}}, "holdout names rmse"),
-        ({"holdout": days(60)}, "must be shorter than the window"),
+        (
+            {"holdout": days(60)},
+            "holdout: is too long: twice the holdout must be shorter than the window (3 months)",
+        ),
+        (
+            {"schedule": "@daily", "window": days(20)},  # the default holdout does not fit it
+            "shorter than the window (20 days) (given: 14 days)",
+        ),
+        ({"schedule": None, "end": "2013-01-20"}, "shorter than the data from start to end (given: 14 days)"),
+        (
+            {"window": days(30)},
+            "window: is shorter than an interval of the schedule (2013-01-01 to 2013-02-01); allowed: that long or longer",
+        ),
+        (
+            {"schedule": "30 6 * * 1-5", "window": days(2), "holdout": hours(5)},
+            "(2013-01-04T06:30 to 2013-01-07T06:30)",
+        ),
+        ({"end": "2013-01-31"}, "before the end of the first whole interval (2013-01-01 to 2013-02-01)"),
+        ({"start": "2013-01-02", "end": "2013-02-28"}, "(2013-02-01 to 2013-03-01)"),
+        ({"label": "flight_id"}, "id: is the label's column too"),
+        ({"label": "scheduled_departure"}, "time: is the label's column too"),
+        ({"id": "scheduled_departure"}, "id: is the time's column too"),
+        ({"slices": ["origin", "late", "origin"]}, "slices: late is the label; allowed: other columns"),
+        (
+            {"slices": ["origin", "late", "origin"]},
+            "origin is given twice (given: ['origin', 'late', 'origin'])",
+        ),
+        (
+            {"task": "regression", "metric": "mae", "gates": {}, "function": {"output": "probability"}},
+            "function: output 'probability' is for classes; allowed for task 'regression': 'prediction'",
+        ),
         ({"task": "regression", "metric": "mae", "gates": {}, "balance": True}, "balances classes"),
         (
             {"sources": [table("planes", connection="a", query="q")]},
@@ -94,6 +127,86 @@ def test_names_what_does_not_go_together(
 ) -> None:
     """Fields that are right alone but wrong together are refused with what would be right."""
     assert expected in faults(fields, **change)
+
+
+@pytest.mark.parametrize(
+    "schedule", ["0 0 1 * * *", "* * * *", "@midnight", "R R * * *", "0 0 30 2 *", "monthly"]
+)
+def test_a_schedule_has_five_fields(fields: dict[str, Any], schedule: str) -> None:
+    """Six fields are seconds to some and years to others, R is another time in each process, some days never come."""
+    assert "five cron fields, @hourly" in faults(fields, schedule=schedule)
+
+
+@pytest.mark.parametrize("field", ["start", "end"])
+@pytest.mark.parametrize("given", [5, 5.0, True, "5", "June", "2013-13-01", ["2013-01-01"]])
+def test_a_date_is_a_date(fields: dict[str, Any], field: str, given: object) -> None:
+    """A number is no count of seconds since 1970, and what is no date is told what one looks like."""
+    message = faults(fields, **{field: given})
+    assert f"{field}: is no date; allowed: a date such as 2013-01-01, or a time such as" in message
+    assert f"(given: {given!r})" in message
+
+
+@pytest.mark.parametrize(
+    "given", ["2013-01-01", "2013-01-01T01:00+01:00", date(2013, 1, 1), datetime(2013, 1, 1)]
+)
+def test_a_date_is_utc(fields: dict[str, Any], given: object) -> None:
+    """Dates and times, as texts or values, mean UTC unless they name a zone."""
+    assert Pipeline(**{**fields, "start": given}).start == datetime(2013, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("x/{{ interval", "is a broken template: unexpected end of template"),
+        ("x/{% if %}", "is a broken template: Expected an expression"),
+        ("x/{{ day }}/{{ var }}", "names day; allowed: {{ interval }}, {{ interval.start }}"),
+        ("x/{{ interval.month }}", "names interval.month; allowed"),
+        ("s3://me:hunter2@b/{{ day }}", "names day; allowed"),
+        ("s3://me:hunter2@b/{{ day }}", "holds a password"),
+    ],
+)
+def test_a_uris_template_is_checked(fields: dict[str, Any], uri: str, expected: str) -> None:
+    """Broken syntax and unknown names are told when the spec is parsed, not by the first run."""
+    message = faults(fields, sources=[files("flights", uri, time="t")])
+    assert "sources.0.uri: " in message
+    assert expected in message
+
+
+@pytest.mark.parametrize("field", ["query", "version"])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("select * from t where at > :since and at < :end", "names :since; allowed: :start and :end"),
+        (
+            "select * from t where at > '{{ interval.start }}'",
+            "is no template; allowed: the parameters :start",
+        ),
+    ],
+)
+def test_a_querys_parameters_are_checked(
+    fields: dict[str, Any], field: str, query: str, expected: str
+) -> None:
+    """A query knows the interval's bounds and nothing else, and is no template."""
+    queries = {"query": "select 1", field: query}
+    message = faults(fields, sources=[table("t", connection="c", time="at", **queries)])
+    assert f"sources.0.{field}: {expected}" in message
+
+
+def test_what_is_given_is_shown_without_its_password(fields: dict[str, Any]) -> None:
+    """A password in the wrong place stays out of the message, wherever the text is cut."""
+    long = "postgresql://u:hunter2" + "x" * 80 + "@h/x"
+    sources = [
+        table("a", connection="postgresql://u:hunter2@h/x", query="select 1", time="t"),
+        table("b", connection=long, query="select 1"),
+        files("c", "s3://me:hunter2@bucket/x.csv"),
+        files("d", "https://h/x.csv?token=hunter2&day={{ day }}"),
+    ]
+    message = faults(fields, sources=sources, owner=["postgresql://u:hunter2@h/x"])
+    assert "given: 'postgresql://u:***@h/x'" in message
+    assert "given: 's3://me:***@bucket/x.csv'" in message
+    assert "sources.3.uri: " in message
+    assert "owner: " in message
+    assert "hunter2" not in message
 
 
 def test_a_gate_can_be_switched_off(fields: dict[str, Any]) -> None:

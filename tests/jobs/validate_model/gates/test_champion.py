@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jobs.validate_model.bootstrap import Interval
+from jobs.validate_model.comparison import Plan, compare
 from jobs.validate_model.gates.champion import Duel, Unscorable, gate
+from jobs.validate_model.scored import Scored
 from penstock.results import GateResult
 from penstock.spec.gates import ChampionGate
 
@@ -30,6 +35,45 @@ def judged(found: Duel | Unscorable | None, settings: ChampionGate | None = Cham
 def test_it_passes_where_the_interval_excludes_the_loss(low: float, passed: bool) -> None:
     """By default an ROC AUC may lose one hundredth, the lower end of the interval deciding."""
     assert judged(duel(low)).passed is passed
+
+
+@given(
+    point=st.floats(-10, 10),
+    below=st.floats(0, 10),
+    above=st.floats(0, 10),
+    loss=st.floats(0, 10),
+    metric=st.sampled_from(["roc_auc", "log_loss", "rmse", "r2"]),
+)
+def test_it_passes_if_and_only_if_the_interval_excludes_the_loss(
+    point: float, below: float, above: float, loss: float, metric: str
+) -> None:
+    """For every interval and allowed loss the lower end decides alone: no gain, however large, makes up for doubt."""
+    gain = Interval(point, point - below, point + above)
+    found = Duel("3", metric, 0.7, 0.7 + point, gain, rows=990, holdout=1000, how="scored by its package")
+    assert judged(found, ChampionGate(max_loss=loss)).passed is (gain.low >= -loss)
+
+
+@given(
+    rows=st.integers(20, 100),
+    seed=st.integers(0, 2**16),
+    metric=st.sampled_from(["roc_auc", "pr_auc", "log_loss", "brier", "accuracy"]),
+    loss=st.floats(0, 1) | st.none(),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_candidate_equal_to_the_champion_passes(
+    rows: int, seed: int, metric: str, loss: float | None
+) -> None:
+    """The same answers on the same rows are no loss, even where none is allowed: retraining on nothing new is harmless."""
+    draw = np.random.default_rng(seed)
+    y = np.concatenate([[0.0, 1.0], (draw.random(rows) < 0.4).astype(float)])
+    share = draw.random(len(y))
+    answers = Scored("binary", y, (share > 0.5).astype(float), np.column_stack([1 - share, share]))
+    line = compare(answers, answers, Plan(metric, {}, min_rows=20, confidence=0.95, resamples=200)).lines[
+        metric
+    ]
+    assert line.gain is not None
+    found = Duel("3", metric, line.challenger.point, line.challenger.point, line.gain, rows, rows, "itself")
+    assert judged(found, ChampionGate(max_loss=loss)).passed
 
 
 def test_it_says_what_it_saw() -> None:

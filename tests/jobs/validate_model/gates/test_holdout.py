@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.validate_model.gates.holdout import gate
 from penstock.spec.gates import Threshold
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+#: A bound, and a value that is often the bound itself or right beside it.
+bounds_and_values = numbers.flatmap(
+    lambda bound: st.tuples(
+        st.just(bound),
+        st.sampled_from([bound, math.nextafter(bound, math.inf), math.nextafter(bound, -math.inf)]) | numbers,
+    )
+)
+signs = st.sampled_from([">=", "<=", ">", "<"])
 
 
 def test_every_threshold_must_hold() -> None:
@@ -19,6 +32,28 @@ def test_every_threshold_must_hold() -> None:
     assert refused.why == "roc_auc is 0.6, required >= 0.65, by the spec's thresholds"
     assert refused.observed == "roc_auc 0.6, log_loss 0.4"
     assert refused.next_step
+
+
+@given(pair=bounds_and_values, sign=signs)
+def test_the_verdict_is_the_sign_of_the_difference(pair: tuple[float, float], sign: str) -> None:
+    """For every bound, in whichever notation it is written, each way to compare, and values one ulp beside it."""
+    bound, value = pair
+    order = (value > bound) - (value < bound)
+    passes = {">=": order >= 0, "<=": order <= 0, ">": order > 0, "<": order < 0}[sign]
+    assert gate({"r2": Threshold(f"{sign} {bound!r}")}, "regression", {"r2": value}).passed is passes
+
+
+@given(seen=st.lists(st.tuples(signs, bounds_and_values), min_size=1, max_size=4), random=st.randoms())
+def test_many_thresholds_pass_where_each_passes_alone(
+    seen: list[tuple[str, tuple[float, float]]], random: Random
+) -> None:
+    """None makes up for another, and their order does not matter."""
+    bounds = {f"metric {n}": Threshold(f"{sign} {pair[0]!r}") for n, (sign, pair) in enumerate(seen)}
+    values = {f"metric {n}": pair[1] for n, (_, pair) in enumerate(seen)}
+    alone = [gate({name: bound}, "binary", values).passed for name, bound in bounds.items()]
+    shuffled = list(bounds.items())
+    random.shuffle(shuffled)
+    assert gate(dict(shuffled), "binary", values).passed is all(alone)
 
 
 def test_a_metric_that_cannot_be_told_keeps_no_threshold() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from jobs.validate_model.gates.parity import Difference, gate
 from penstock.spec.gates import ParityGate
 
@@ -16,6 +19,20 @@ def test_within_the_tolerance_it_passes() -> None:
     refused = gate(ParityGate(), found(1.1e-6))
     assert not refused.passed
     assert "row 'a': 1.0 where Spark gave 2.0" in refused.why
+
+
+@given(
+    largest=st.floats(0, 1e3) | st.just(float("inf")),
+    tolerances=st.tuples(st.floats(1e-12, 1e3), st.floats(1e-12, 1e3)).map(sorted),
+    fault=st.none() | st.just("sample 3 does not prove the model"),
+)
+def test_who_passes_passes_with_more_tolerance(
+    largest: float, tolerances: list[float], fault: str | None
+) -> None:
+    """The verdict is monotone in the tolerance, and no tolerance lets an unproved sample pass."""
+    strict, lax = (gate(ParityGate(tolerance=each), found(largest, fault)).passed for each in tolerances)
+    assert strict <= lax
+    assert strict is (fault is None and largest <= tolerances[0])
 
 
 def test_a_sample_that_is_not_proved_refuses() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jobs.validate_model.bootstrap import Interval
 from jobs.validate_model.comparison import Plan, compare
@@ -15,6 +19,24 @@ OWN = Interval(0.7, 0.65, 0.75)
 
 def group(low: float, high: float, value: str = "EWR") -> Group:
     return Group("origin", value, 400, OWN, 0.7, Interval((low + high) / 2, low, high))
+
+
+intervals = st.tuples(st.floats(-1, 1), st.floats(-1, 1)).map(sorted)
+
+
+@given(ends=st.lists(intervals, min_size=1, max_size=30), loss=st.floats(0, 1), random=st.randoms())
+def test_it_refuses_if_and_only_if_a_group_shows_a_loss(
+    ends: list[list[float]], loss: float, random: Random
+) -> None:
+    """One such group is enough, however well the others do; in which order they come does not matter."""
+    groups = [group(low, high, f"g{number}") for number, (low, high) in enumerate(ends)]
+    result = gate(SliceGate(max_loss=loss), "roc_auc", groups, small=0, missing=[])
+    lost = sum(high < -loss for _, high in ends)
+    assert result.passed is (lost == 0)
+    assert result.passed or result.why.startswith(f"{lost} group")
+    random.shuffle(groups)
+    again = gate(SliceGate(max_loss=loss), "roc_auc", groups, small=0, missing=[])
+    assert again.passed is result.passed
 
 
 def test_only_a_shown_loss_refuses() -> None:
@@ -70,6 +92,23 @@ def _pair(seed: int, rows: int, hurt: np.ndarray | None = None) -> tuple[Scored,
     if hurt is not None:
         error[hurt] *= 1.5
     return Scored("regression", y, y + error, None), champion
+
+
+@given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_small_groups_are_not_judged(sizes: list[int]) -> None:
+    """Of two models that differ in the small groups alone, and there beyond all bounds, none is refused for it."""
+    min_rows = 20
+    names = np.repeat([f"g{number}" for number in range(len(sizes))], sizes)
+    challenger, champion = _pair(0, len(names))
+    large = np.repeat(sizes, sizes) >= min_rows
+    answers = np.where(large, champion.prediction, challenger.prediction + 1000)
+    plan = Plan("mae", {"group": names}, min_rows=min_rows, confidence=0.95, resamples=200)
+    found = compare(Scored("regression", champion.y, answers, None), champion, plan)
+    assert {each.value for each in found.groups} == set(names[large])
+    assert found.small == sum(size < min_rows for size in sizes)
+    strict = SliceGate(min_rows=min_rows, max_loss=0)
+    assert gate(strict, "mae", found.groups, small=found.small, missing=[]).passed
 
 
 def test_by_chance_few_sound_models_are_refused() -> None:
