@@ -18,13 +18,15 @@ from pathlib import Path
 
 import httpx
 
-from penstock import processes, telemetry
+from penstock import keys, processes, telemetry
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
+from penstock.redaction import redact
 from penstock.settings import Settings
 from penstock.targets.embedded import EmbeddedTarget
 
 _BIND = "127.0.0.1"
+_DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 _WAIT_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 
@@ -65,7 +67,7 @@ def airflow_environment(settings: Settings, ports: Ports | None = None) -> dict[
         **os.environ,
         **telemetry.OFF,
         **settings.environment(),
-        "PENSTOCK_MLFLOW_UI": f"http://{_BIND}:{ports.mlflow}",
+        "PENSTOCK_MLFLOW_UI": _mlflow_url(settings, ports),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(settings.dags),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(settings.root / "plugins"),
@@ -76,7 +78,7 @@ def airflow_environment(settings: Settings, ports: Ports | None = None) -> dict[
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        **_airflow_database(home),
         "AIRFLOW__API__HOST": _BIND,
         "AIRFLOW__API__PORT": str(ports.airflow),
         "AIRFLOW__API__BASE_URL": url,
@@ -89,7 +91,24 @@ def airflow_environment(settings: Settings, ports: Ports | None = None) -> dict[
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # A task's supervisor that misses the moment of its end holds its slot for as long (5 s by default).
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }
+
+
+def _mlflow_url(settings: Settings, ports: Ports) -> str:
+    """Where MLflow answers: the server that the settings name, else the one that `up` starts on their database."""
+    return settings.mlflow_uri if settings.mlflow_is_served else f"http://{_BIND}:{ports.mlflow}"
+
+
+def _airflow_database(home: Path) -> dict[str, str]:
+    """Where Airflow keeps its metadata: what its own variable says, else a file below `home`."""
+    url = os.environ.get(_DATABASE) or f"sqlite:///{home / 'airflow.db'}"
+    if not url.startswith("postgresql"):
+        return {_DATABASE: url}
+    # One driver for both of its engines; left alone, Airflow asks for asyncpg besides.
+    url = f"postgresql+psycopg:{url.partition(':')[2]}"
+    return {_DATABASE: url, f"{_DATABASE}_ASYNC": url}
 
 
 def airflow(settings: Settings, *arguments: str, quiet: bool = False) -> int:
@@ -106,14 +125,15 @@ def migrate(settings: Settings) -> None:
     from importlib.metadata import version
 
     home = settings.airflow_home
+    environment = airflow_environment(settings)
     done = home / "migrated"
-    wanted = version("apache-airflow-core")
+    wanted = f"{version('apache-airflow-core')} {keys.digest(environment[_DATABASE])}"
     if done.is_file() and done.read_text() == wanted:
         return
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     ran = subprocess.run(
         [sys.executable, "-m", "airflow", "db", "migrate"],
-        env=airflow_environment(settings),
+        env=environment,
         cwd=settings.root,
         capture_output=True,
         text=True,
@@ -121,8 +141,9 @@ def migrate(settings: Settings) -> None:
     )
     if ran.returncode:
         raise PenstockError(
-            f"airflow db migrate failed with exit code {ran.returncode}: {ran.stderr.strip()[-2000:]}",
-            next_step=f"if the database is damaged, move {home} away and try again",
+            f"airflow db migrate failed with exit code {ran.returncode}: "
+            f"{redact(ran.stderr.strip()[-2000:], environment[_DATABASE])}",
+            next_step=f"see that its database answers; if it is {home}/airflow.db and damaged, move that away and try again",
         )
     write_atomic(done, wanted.encode())
 
@@ -145,23 +166,26 @@ def up(settings: Settings, say: Callable[[str], None]) -> Up:
         "airflow-scheduler": [python, "-m", "airflow", "scheduler"],
         "airflow-dag-processor": [python, "-m", "airflow", "dag-processor"],
         "airflow-triggerer": [python, "-m", "airflow", "triggerer", "--skip-serve-logs"],
-        "mlflow": [
-            python, "-m", "mlflow", "server", "--host", _BIND, "--port", str(ports.mlflow), "--workers", "1",
-            "--backend-store-uri", settings.mlflow_uri, "--default-artifact-root", f"file://{settings.mlflow_artifacts}",
-        ],
     }  # fmt: skip
+    if not settings.mlflow_is_served:
+        commands["mlflow"] = [
+            python, "-m", "mlflow", "server", "--host", _BIND, "--port", str(ports.mlflow), "--workers", "1",
+            "--default-artifact-root", f"file://{settings.mlflow_artifacts}",
+        ]  # fmt: skip
     quiet = {
         **environment,
+        "MLFLOW_BACKEND_STORE_URI": settings.mlflow_uri,  # may hold a password: no argument, which anybody sees
         # Its job runner would start seven more processes, for evaluations that nothing here asks for.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     for name, argv in commands.items():
         _free_or_ours(name, settings, {"airflow-api-server": ports.airflow, "mlflow": ports.mlflow}.get(name))
         processes.start(name, argv, quiet, _log(settings, name), _state(settings))
-    airflow_url, mlflow_url = f"http://{_BIND}:{ports.airflow}", f"http://{_BIND}:{ports.mlflow}"
+    airflow_url, mlflow_url = f"http://{_BIND}:{ports.airflow}", _mlflow_url(settings, ports)
     _wait(settings, "airflow-api-server", f"{airflow_url}/api/v2/monitor/health", _airflow_healthy)
     say(f"Airflow at {airflow_url}")
-    _wait(settings, "mlflow", f"{mlflow_url}/health", lambda answer: answer.is_success)
+    if "mlflow" in commands:
+        _wait(settings, "mlflow", f"{mlflow_url}/health", lambda answer: answer.is_success)
     say(f"MLflow at {mlflow_url}")
     password = json.loads((settings.airflow_home / "passwords.json").read_text())["admin"]
     return Up(airflow=airflow_url, mlflow=mlflow_url, host=host_url, user="admin", password=password)
