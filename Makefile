@@ -5,17 +5,21 @@ READY := .venv/.ready
 # Where it is set, every process would compile every module that it imports, again and again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint bench up down lock clean
+.PHONY: help demo test test-services lint bench up down lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(READY)  ## a real year of flights becomes a live function, through every gate
 	@.venv/bin/python -m demo
 
 test: $(READY) lint  ## prove it: lint, types, import rules and every test
 	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test-services: $(READY)  ## the same on S3 and PostgreSQL; needs Go and PostgreSQL's server programs
+	@scripts/s3-server
+	@.venv/bin/python -m pytest -m services tests/services
 
 lint: $(READY)  ## style, types and import rules
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q .

@@ -15,6 +15,7 @@ from typing import Literal
 
 from penstock.errors import PenstockError
 from penstock.record import Runs
+from penstock.redaction import redact
 from penstock.registry import Registry
 from penstock.results import StageResult
 from penstock.settings import Settings
@@ -118,7 +119,7 @@ class Collector:
             versions = self._of_versions(pipeline)
             if not versions and any(key.pipeline == pipeline and key.stage == "register" for key in keys):
                 raise PenstockError(
-                    f"the registry at {self._settings.mlflow_uri} has no version of {pipeline}, while the store has its "
+                    f"the registry at {redact(self._settings.mlflow_uri)} has no version of {pipeline}, while the store has its "
                     "packages: without the registry nobody knows which are garbage",
                     next_step=f"check PENSTOCK_MLFLOW_URI; `penstock remove {pipeline}` takes all of it away",
                 )

@@ -40,6 +40,11 @@ class Settings:
         return self.var / "airflow"
 
     @property
+    def mlflow_is_served(self) -> bool:
+        """Whether MLflow is a server of its own, which also keeps the artifacts, and not a database."""
+        return self.mlflow_uri.startswith(("http://", "https://"))
+
+    @property
     def mlflow_artifacts(self) -> Path:
         return self.var / "mlflow" / "artifacts"
 

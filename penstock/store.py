@@ -21,6 +21,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from penstock.durable import sync_tree
 from penstock.errors import StoreError
+from penstock.leases import lease
+from penstock.redaction import redact
 from penstock.results import StageResult
 
 FORMAT = 1
@@ -31,7 +33,8 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
-        self.fs, root = fsspec.core.url_to_fs(self.uri)
+        # Others write below it too: a listing that is remembered would hide what they wrote.
+        self.fs, root = fsspec.core.url_to_fs(self.uri, use_listings_cache=False)
         self.root: str = root.rstrip("/")
         self.local = isinstance(self.fs, LocalFileSystem)
 
@@ -55,18 +58,21 @@ class Store:
         return f"{self.uri}/{relative}"
 
     def exists(self, relative: str) -> bool:
-        return bool(self.fs.exists(self.path(relative)))
+        with self._named_errors("look for", relative):
+            return bool(self.fs.exists(self.path(relative)))
 
     def names(self, relative: str) -> list[str]:
         """The names directly below a folder, sorted; none where it is missing."""
         try:
-            entries = self.fs.ls(self.path(relative), detail=False, refresh=True)
+            with self._named_errors("list", relative):
+                entries = self.fs.ls(self.path(relative), detail=False)
         except FileNotFoundError:
             return []
         return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
 
     def read_bytes(self, relative: str) -> bytes:
-        return bytes(self.fs.cat_file(self.path(relative)))
+        with self._named_errors("read", relative):
+            return bytes(self.fs.cat_file(self.path(relative)))
 
     def read_json(self, relative: str) -> Any | None:
         """The JSON value at a path, or None where there is none."""
@@ -78,7 +84,7 @@ class Store:
     def write_json(self, relative: str, value: Any) -> None:
         """Replace a JSON file in one step: readers see the old or the new one."""
         data = _encode(value)
-        with self._named_errors(relative):
+        with self._named_errors("write", relative):
             if self.local:
                 temporary = self._temporary(relative, data)
                 os.replace(temporary, self.path(relative))
@@ -88,7 +94,7 @@ class Store:
     def create_json(self, relative: str, value: Any) -> bool:
         """Create a JSON file whole, only where none is: True for the one writer that wins."""
         data = _encode(value)
-        with self._named_errors(relative):
+        with self._named_errors("write", relative):
             if not self.local:
                 try:
                     with self.fs.open(self.path(relative), "xb") as file:
@@ -109,14 +115,16 @@ class Store:
     def remove(self, relative: str) -> None:
         """Remove a file or folder, if it is there."""
         if self.exists(relative):
-            self.fs.rm(self.path(relative), recursive=True)
+            with self._named_errors("remove", relative):
+                self.fs.rm(self.path(relative), recursive=True)
 
     def put(self, local: Path, relative: str) -> None:
         """Copy a local file or folder into the store."""
-        with self._named_errors(relative):
+        with self._named_errors("write", relative):
             target = self.path(relative)
             if not self.local:
-                self.fs.put(str(local), target, recursive=local.is_dir())
+                # With the slash a folder's content goes below the target, whether that is there or not.
+                self.fs.put(f"{local}/" if local.is_dir() else str(local), target, recursive=local.is_dir())
             elif local.is_dir():
                 shutil.copytree(local, target, dirs_exist_ok=True)
             else:
@@ -128,17 +136,33 @@ class Store:
         if self.local:
             return Path(self.path(relative))
         target = scratch / relative.replace("/", "_")
-        self.fs.get(self.path(relative), str(target), recursive=True)
+        if not target.exists():  # what is stored never changes: once is enough
+            with self._named_errors("read", relative):
+                self.fs.get(self.path(relative), str(target), recursive=True)
         return target
 
     @contextmanager
+    def writing(self, relative: str, scratch: Path) -> Iterator[Path]:
+        """A local path to write a file or folder to: it is in the store when the block ends.
+
+        A local store is written in place, another one from a copy in `scratch`.
+        """
+        if self.local:
+            path = Path(self.path(relative))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield path
+            return
+        copy = scratch / relative.replace("/", "_")
+        yield copy
+        self.put(copy, relative)
+
+    @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold a lock by name; the system frees it when its holder dies."""
+        """Hold a lock by name; it is free again when its holder dies (of a store that is no folder: soon after)."""
         if not self.local:
-            raise StoreError(
-                f"the store {self.uri} cannot serialise promotions: only a folder can, for now",
-                next_step="set PENSTOCK_STORE to a file:// URI",
-            )
+            with lease(self, f"_locks/{name}"):
+                yield
+            return
         path = Path(self.path(f"_locks/{name}.lock"))
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path):
@@ -197,13 +221,19 @@ class Store:
         return str(temporary)
 
     @contextmanager
-    def _named_errors(self, relative: str) -> Iterator[None]:
+    def _named_errors(self, doing: str, relative: str) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError):
+            raise  # an answer
+        except Exception as error:
+            # Of a folder, anything but an OSError is a defect of ours; clients of object storage raise their own kinds.
+            if self.local and not isinstance(error, OSError):
+                raise
+            said = getattr(error, "strerror", None) or redact(str(error)) or type(error).__name__
             raise StoreError(
-                f"cannot write {relative} to the store {self.uri}: {error.strerror or error}",
-                next_step="free space or rights in the store, then run again; what was done before is kept",
+                f"cannot {doing} {relative or 'its top'} in the store {self.uri}: {said}",
+                next_step="see that it is there, has space and lets this process in, then run again; what was done before is kept",
             ) from error
 
 

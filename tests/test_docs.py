@@ -74,7 +74,7 @@ def test_dependencies_are_named() -> None:
     page = (ROOT / "docs/dependencies.md").read_text()
     for file in ROOT.glob("images/*/requirements.in"):
         for line in file.read_text().splitlines():
-            name = re.split(r"[=<> ]", line)[0]
+            name = re.split(r"[=<> \[]", line)[0]
             if (
                 name
                 and not name.startswith(("#", "-"))

@@ -17,6 +17,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,20 +48,16 @@ class Work:
         """The part of the spec that the stage reads."""
         return self.item.spec
 
-    def out_uri(self, name: str) -> str:
-        """The URI below the attempt's folder to write an output to (Spark, fsspec)."""
-        return self.store.uri_of(f"{self.folder}/{name}")
+    def writing(self, name: str) -> AbstractContextManager[Path]:
+        """A local path to write an output to; when the block ends it is in the attempt's folder."""
+        return self.store.writing(f"{self.folder}/{name}", self.scratch)
 
     def put(self, local: Path, name: str) -> None:
         """Copy a local file or folder into the attempt's folder."""
         self.store.put(local, f"{self.folder}/{name}")
 
-    def in_uri(self, name: str, part: str) -> str:
-        """The URI of a part (file or folder) of the input called `name`."""
-        return self.store.uri_of(f"{self.item.inputs[name].path}/{part}")
-
     def fetch(self, name: str, part: str) -> Path:
-        """A local path with a part of the input called `name`."""
+        """A local path with a part (file or folder) of the input called `name`."""
         return self.store.fetch(f"{self.item.inputs[name].path}/{part}", self.scratch)
 
 

@@ -119,6 +119,11 @@ def heap(memory: str | None) -> str:
     return f"{max(512, int(mebibytes * HEAP))}m"
 
 
+def uri(path: Path) -> str:
+    """A local path as Spark takes it, whatever its default file system is. (Hadoop does not decode %20.)"""
+    return f"file://{path}"
+
+
 @contextmanager
 def cached(frame: DataFrame) -> Iterator[DataFrame]:
     """The frame, kept while it is in use and let go whatever happens."""

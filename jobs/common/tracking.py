@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from penstock.errors import PenstockError
+from penstock.redaction import redact
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def connect(settings: Settings, experiment: str, scratch: Path) -> tuple[MlflowC
         found = client.get_experiment_by_name(experiment)
     if found is None:
         try:
-            location = f"file://{settings.mlflow_artifacts / experiment}"
+            # A server knows itself where its artifacts lie.
+            own = f"file://{settings.mlflow_artifacts / experiment}"
+            location = None if settings.mlflow_is_served else own
             return client, client.create_experiment(experiment, artifact_location=location)
         except MlflowException:  # made by another job in between
             found = client.get_experiment_by_name(experiment)
@@ -74,6 +77,6 @@ def told(settings: Settings) -> Iterator[None]:
         if type(error).__module__ not in ("mlflow.exceptions", "sqlalchemy.exc"):
             raise
         raise PenstockError(
-            f"MLflow at {settings.mlflow_uri} refused: {str(error).partition(_STATEMENT)[0]}",
+            redact(f"MLflow at {settings.mlflow_uri} refused: {str(error).partition(_STATEMENT)[0]}"),
             next_step="see that it is up and its disk not full, then run again; what was done before is kept",
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ class Part:
     """One collected interval of a source. A column without a value has no entry in `types`, as it tells no type."""
 
     interval: str
-    uri: str
+    path: Path
     rows: int
     columns: tuple[str, ...]
     types: Mapping[str, pa.DataType]
@@ -51,16 +52,15 @@ def sources(spark: SparkSession, found: Mapping[str, Sequence[Part]]) -> dict[st
 
 
 def _part(work: Work, name: str, interval: str) -> Part:
-    relative = f"{work.item.inputs[name].path}/data.parquet"
-    with work.store.fs.open(work.store.path(relative), "rb") as file:
-        parquet = pq.ParquetFile(file)
+    path = work.fetch(name, "data.parquet")
+    with pq.ParquetFile(path) as parquet:
         schema, metadata = parquet.schema_arrow, parquet.metadata
-        types = {
-            field.name: field.type
-            for index, field in enumerate(schema)
-            if not _all_null(metadata, index) and not pa.types.is_null(field.type)
-        }
-    return Part(interval, work.store.uri_of(relative), metadata.num_rows, tuple(schema.names), types)
+    types = {
+        field.name: field.type
+        for index, field in enumerate(schema)
+        if not _all_null(metadata, index) and not pa.types.is_null(field.type)
+    }
+    return Part(interval, path, metadata.num_rows, tuple(schema.names), types)
 
 
 def _all_null(metadata: pq.FileMetaData, column: int) -> bool:
@@ -76,12 +76,14 @@ def _all_null(metadata: pq.FileMetaData, column: int) -> bool:
 def _read(spark: SparkSession, source: str, parts: Sequence[Part]) -> DataFrame:
     from pyspark.sql import functions as F
 
+    from jobs.common.spark import uri
+
     filled = [part for part in parts if part.rows] or list(parts)
     common = _common_types(source, filled)
     frames: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for part in filled:  # one read for all parts of the same schema keeps the plan small
         shape = tuple((name, str(part.types.get(name))) for name in part.columns)
-        frames.setdefault(shape, []).append(part.uri)
+        frames.setdefault(shape, []).append(uri(part.path))
     read: DataFrame | None = None
     for uris in frames.values():
         frame = spark.read.parquet(*uris)

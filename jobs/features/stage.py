@@ -76,11 +76,12 @@ def _run(work: Work, spark: SparkSession, parts: Mapping[str, Sequence[Part]]) -
 
 
 def _write(work: Work, rows: DataFrame, split: str, count: int, id_: str) -> None:
-    from jobs.common.spark import by_id
+    from jobs.common.spark import by_id, uri
     from jobs.features.profile import SPLIT
 
     part = rows.where(rows[SPLIT] == split).drop(SPLIT)
-    by_id(part, id_, count).write.parquet(work.out_uri(split))
+    with work.writing(split) as folder:
+        by_id(part, id_, count).write.parquet(uri(folder))
 
 
 def _write_reference(

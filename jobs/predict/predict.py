@@ -46,7 +46,8 @@ def predict(request: Request) -> None:
     try:
         spark = session(f"{request.pipeline} predict", scratch=scratch)
         try:
-            said = score(spark, Store(here.store), item, scratch / "parts")
+            model = Store(here.store).fetch(f"{item.inputs['train'].path}/model", scratch)
+            said = score(spark, model, item, scratch / "parts")
         finally:
             spark.stop()
         Path(item.spec["result"]).write_text(json.dumps(said))
@@ -54,7 +55,7 @@ def predict(request: Request) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def score(spark: SparkSession, store: Store, item: Item, parts: Path) -> dict[str, int]:
+def score(spark: SparkSession, model_folder: Path, item: Item, parts: Path) -> dict[str, int]:
     """Score an item's table, with Spark's part files in `parts`; how many rows were written, and how many not.
 
     Raises DataError as `predict` does.
@@ -63,10 +64,12 @@ def score(spark: SparkSession, store: Store, item: Item, parts: Path) -> dict[st
     from pyspark.errors import PySparkException
     from pyspark.ml import PipelineModel
 
+    from jobs.common.spark import uri
+
     spec = item.spec
     output = Path(spec["output"])
     rows = _read(spark, spec["data"], spec["inputs"])
-    model = PipelineModel.load(store.uri_of(f"{item.inputs['train'].path}/model"))
+    model = PipelineModel.load(uri(model_folder))
     print(f"[progress] predict 1/3 version {spec['version']} loaded", flush=True)
     try:
         given = rows.count()

@@ -50,12 +50,13 @@ def run(work: Work) -> Done:
 
 def _train(work: Work, spark: SparkSession, problem: Problem, runs: Runs) -> Done:
     from jobs.common import metrics, usercode
+    from jobs.common.spark import uri
     from jobs.train import samples, scoring
 
     code = usercode.load(work.request.pipeline, work.settings.dags, spark)
     trials, best, model = _fit(work, spark, problem, code, runs)
-    with code.blamed("saving the model"):
-        model.save(work.out_uri("model"))
+    with work.writing("model") as folder, code.blamed("saving the model"):
+        model.save(uri(folder))
     scored = _score_holdout(work, spark, problem, code, model)
     classes = None if problem.classes is None else len(problem.classes)
     columns = scoring.arrays(scored, problem.label, classes)

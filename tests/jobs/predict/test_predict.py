@@ -62,7 +62,7 @@ def predict(spark: SparkSession, fit: Any, tmp_path: Path) -> Any:
             "data": str(data), "output": str(output), "version": "7", "inputs": INPUTS, "classes": ["no", "yes"],
         }  # fmt: skip
         item = Item(spec=spec, inputs={"train": Input(path="p/train/k/a", digest="d")}, key="")
-        return score(spark, store, item, tmp_path / "parts")
+        return score(spark, Path(store.path("p/train/k/a/model")), item, tmp_path / "parts")
 
     return run
 
