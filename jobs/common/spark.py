@@ -25,7 +25,8 @@ HEAP = 0.6
 #: For up to SMALL rows: the JVM's quick compiler and simple collector. On the flights, half of what the usual ones
 #: cost in CPU goes into compiling code that soon ends; on millions of rows the better code pays.
 SMALL = 1_000_000
-_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+#: The quick compiler alone gets 48 MB for its code, which hundreds of plans fill: the JVM then dies.
+_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m"
 #: A JVM's counters for monitoring lie in /tmp, wherever its temporary files go.
 _NO_COUNTERS = "-XX:-UsePerfData"
 #: Rows of a partition, and the most partitions: by these the number follows from the rows and nothing else.

@@ -55,3 +55,11 @@ def test_the_jvm_keeps_no_counters_in_tmp(spark: SparkSession) -> None:
     """A JVM writes its counters for monitoring below /tmp, whatever its temporary folder: ours does not."""
     jvm = spark._jvm.java.lang.ProcessHandle.current().pid()
     assert list(Path("/tmp").glob(f"hsperfdata_*/{jvm}")) == []
+
+
+@pytest.mark.spark
+def test_the_jvm_has_room_for_the_code_of_many_plans(spark: SparkSession) -> None:
+    """Hundreds of plans, of trials say, are compiled in one JVM, which ends where their code finds no room."""
+    pools = spark._jvm.java.lang.management.ManagementFactory.getMemoryPoolMXBeans()
+    room = sum(pool.getUsage().getMax() for pool in pools if pool.getName().startswith("Code"))
+    assert room >= 200 * 1024 * 1024
