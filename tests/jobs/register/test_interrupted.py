@@ -36,13 +36,15 @@ main("register", run)
 
 
 def start(project: Project, item: Item, folder: Path, code: str) -> subprocess.Popen[bytes]:
-    """The job's process, running `code`."""
+    """The job's process, running `code`. It prints into a pipe: pytest's own capture is a file, which a full disk bounds."""
     folder.mkdir()
     request = Request(stage="register", pipeline="flights", run="test", items=[item])
     (folder / "request.json").write_text(request.model_dump_json())
     command = [sys.executable, "-c", code, "--request", "request.json", "--outcome", "outcome.json"]
     environment = {**os.environ, **project.settings.environment()}
-    return subprocess.Popen(command, cwd=folder, env=environment)
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 def assert_registered_once(project: Project) -> None:
