@@ -5,7 +5,7 @@ READY := .venv/.ready
 # Where it is set, every process would compile every module that it imports, again and again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-services lint bench up down lock clean
+.PHONY: help demo test test-services test-cluster lint bench up down lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -20,6 +20,11 @@ test: $(READY) lint  ## prove it: lint, types, import rules and every test
 test-services: $(READY)  ## the same on S3 and PostgreSQL; needs Go and PostgreSQL's server programs
 	@scripts/s3-server
 	@.venv/bin/python -m pytest -m services tests/services
+
+test-cluster: $(READY)  ## stages as pods on the Kubernetes that KUBECONFIG names; needs Go and buildah or docker
+	@test -n "$$KUBECONFIG" || { echo "no cluster: set KUBECONFIG to that of kind, minikube or a real one" >&2; exit 1; }
+	@scripts/s3-server
+	@.venv/bin/python -m pytest -m cluster tests/cluster
 
 lint: $(READY)  ## style, types and import rules
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q .

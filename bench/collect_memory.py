@@ -112,9 +112,7 @@ def _collected(kind: str, times: int) -> Measured:
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
         folder = Path(name)
         var = folder / "var"
-        settings = Settings(
-            root=find_root(), var=var, store=f"file://{var}/store", mlflow_uri="", runner="process"
-        )
+        settings = Settings(root=find_root(), var=var, store=f"file://{var}/store", mlflow_uri="")
         return measure(KINDS[kind](folder, times, var), settings, folder)
 
 

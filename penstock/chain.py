@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from penstock import suites
+from penstock import code, suites
+from penstock.code import Code
 from penstock.errors import PenstockError, SpecError, Stale
 from penstock.intervals import Interval, window
 from penstock.items import Items
@@ -25,20 +26,26 @@ from penstock.work import Item, Outcome, Request
 Start = Callable[[Request], Outcome]
 #: How often a verdict is made anew because another run promoted in between.
 _JUDGE_AGAIN = 5
+CodeOf = Callable[[Settings, Pipeline], Code]
 _BY_SCHEDULE = RunOptions()
 
 
 class Chain:
-    """The steps of one pipeline on this installation."""
+    """The steps of one pipeline on this installation, with the code of the checkout or of an image."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
+    def __init__(self, settings: Settings, pipeline: Pipeline, code_of: CodeOf = code.of_checkout) -> None:
         self.settings = settings
         self.pipeline = pipeline
+        self._code_of = code_of
         self.store = Store(settings.store)
         self.store.open_format()
         self.runs = Runs(self.store)
-        self.items = Items(settings, self.store, pipeline)
         self.registry = Registry(settings.mlflow_uri)
+
+    @property
+    def items(self) -> Items:
+        """Asked anew in each step, as files change while a DAG or a run lives."""
+        return Items(self.settings, self.store, self.pipeline, self._code_of(self.settings, self.pipeline))
 
     def check(self, options: RunOptions) -> None:
         """Whether a run can begin.
@@ -121,17 +128,18 @@ class Chain:
             found |= {item.key: self.store.result(run.pipeline, stage, item.key) for item in missing}
         results = [result for result in found.values() if result is not None]
         assert len(results) == len(found), f"{stage} ended well without a result"
-        started = {item.key for item in missing}
+        # A run that waits elsewhere for its job comes here twice: what it made is not reused by it.
+        made = {result.key for result in results if result.made_by.get("run") == run.run}
         entries = [
             ItemEntry(
                 subject=result.subject,
                 key=result.key,
                 path=result.path,
-                state=result.state if result.key in started or result.state != "ran" else "reused",
+                state=result.state if result.key in made or result.state != "ran" else "reused",
             )
             for result in results
         ]
-        state, why = _verdict(stage, run, interval, results, len(missing))
+        state, why = _verdict(stage, run, interval, results, len(made))
         return _entry(
             stage, interval, state, why,
             items=entries,
@@ -200,10 +208,12 @@ class Chain:
                 reasons = "; ".join(f"{g.name}: {g.why}" for g in judged.gates if not g.passed)
                 return _entry("deploy", None, "skipped", f"version {version} was refused: {reasons}")
             url = self._live_url(record)
-            if url is not None and record.run.force != "deploy":
+            items = self.items.of("deploy", record, None)
+            # Brought live by this very run: who waited for its job elsewhere comes here again.
+            ours = all(self.store.result(record.run.pipeline, "deploy", item.key) for item in items)
+            if url is not None and not ours and record.run.force != "deploy":
                 why = f"version {version} is the champion and serves already"
                 return _entry("deploy", None, "reused", why, summary={"version": version, "url": url})
-            items = self.items.of("deploy", record, None)
             entry = self._do(record.run, "deploy", items, start)
             if entry.failure is None or entry.failure.kind != Stale.kind:
                 return entry

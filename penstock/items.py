@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from penstock import keys, suites
+from penstock import suites
+from penstock.code import Code
 from penstock.errors import PenstockError
 from penstock.fingerprints import fingerprint
 from penstock.intervals import Interval
@@ -17,7 +16,6 @@ from penstock.results import GateResult, Input
 from penstock.settings import Settings
 from penstock.spec.pipeline import Pipeline
 from penstock.spec.sources import Files, Table
-from penstock.stages import code_digest, folder_input
 from penstock.store import Store
 from penstock.work import Item
 
@@ -29,6 +27,7 @@ class Items:
     settings: Settings
     store: Store
     pipeline: Pipeline
+    code: Code
 
     def of(self, stage: str, record: Record, interval: Interval | None) -> list[Item]:
         """The items of one task: a stage, and its interval where it has one task an interval."""
@@ -64,9 +63,9 @@ class Items:
     def unasked(self, run: Run, interval: Interval) -> list[GateResult]:
         """The data gates of the sources of an interval that have no suite."""
         return [
-            suites.unasked(source.name, suite.relative_to(self.settings.root).as_posix())
+            suites.unasked(source.name, self._suite(source))
             for source in self.sources(run, interval)
-            if not (suite := self._suite(source)).is_file()
+            if source.name not in self.code.suites
         ]
 
     # -- one function a stage ------------------------------------------------------------------------------
@@ -89,14 +88,13 @@ class Items:
     def _validate(self, record: Record, interval: Interval) -> list[Item]:
         items = []
         for source in self.sources(record.run, interval):
-            suite = self._suite(source)
-            if not suite.is_file():
+            digest = self.code.suites.get(source.name)
+            if digest is None:
                 continue
             subject = f"{source.name}@{interval}"
-            relative = suite.relative_to(self.settings.root).as_posix()
             inputs = {
                 "data": self._input(record, f"collect@{interval}", subject),
-                "suite": Input(path=relative, digest=keys.digest_bytes(suite.read_bytes())),
+                "suite": Input(path=self._suite(source), digest=digest),
             }
             spec = {"source": source.name, "snapshot": source.snapshot, "gate": self.pipeline.gates.data}
             items.append(self._item("validate", record, spec, inputs, subject=subject))
@@ -162,16 +160,13 @@ class Items:
         newest = interval == run.interval
         return [source for source in self.pipeline.sources if newest or not source.snapshot]
 
-    def _suite(self, source: Files | Table) -> Path:
-        return suites.path(self.settings.expectations, self.pipeline.suites, source.name)
+    def _suite(self, source: Files | Table) -> str:
+        path = suites.path(self.settings.expectations, self.pipeline.suites, source.name)
+        return path.relative_to(self.settings.root).as_posix()
 
-    @cached_property
-    def environment(self) -> str:
-        return keys.environment_digest(self.settings.root)
-
-    @cached_property
+    @property
     def _folder(self) -> Input:
-        return folder_input(self.settings.dags, self.pipeline.name)
+        return Input(path="", digest=self.code.folder)
 
     def _item(
         self,
@@ -191,8 +186,8 @@ class Items:
             spec=spec,
             inputs=inputs,
             salt=salt,
-            code=code_digest(self.settings.root, stage),
-            environment=self.environment,
+            code=self.code.stages[stage],
+            environment=self.code.environment,
         )
 
     def _spec(self, *fields: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from penstock.durable import write_atomic
 from penstock.errors import PenstockError
 from penstock.redaction import redact
 from penstock.settings import Settings
-from penstock.targets.embedded import EmbeddedTarget
+from penstock.targets.embedded import EmbeddedTarget, open_embedded
 
 _BIND = "127.0.0.1"
 _DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
@@ -151,7 +151,7 @@ def migrate(settings: Settings) -> None:
 def up(settings: Settings, say: Callable[[str], None]) -> Up:
     """Start what is not running yet and wait until each answers. Raises PenstockError naming the one that does not."""
     ports = Ports.load()
-    host = EmbeddedTarget(settings.host_state)
+    host = open_embedded(settings.host_state)
     host.prepare()
     host_url = host.url()
     assert host_url is not None

@@ -21,7 +21,6 @@ class Settings:
     var: Path
     store: str
     mlflow_uri: str
-    runner: str
 
     @property
     def dags(self) -> Path:
@@ -55,7 +54,6 @@ class Settings:
             "PENSTOCK_VAR": str(self.var),
             "PENSTOCK_STORE": self.store,
             "PENSTOCK_MLFLOW_URI": self.mlflow_uri,
-            "PENSTOCK_RUNNER": self.runner,
         }
 
 
@@ -76,18 +74,12 @@ def find_root(start: Path | None = None) -> Path:
 
 
 def load() -> Settings:
-    """Settings of this process: PENSTOCK_ROOT, _VAR, _STORE, _MLFLOW_URI and _RUNNER, each with its default."""
+    """Settings of this process: PENSTOCK_ROOT, _VAR, _STORE and _MLFLOW_URI, each with its default."""
     root = Path(os.environ["PENSTOCK_ROOT"]).resolve() if "PENSTOCK_ROOT" in os.environ else find_root()
     var = Path(os.environ.get("PENSTOCK_VAR", root / "var")).resolve()
-    runner = os.environ.get("PENSTOCK_RUNNER", "process")
-    if runner != "process":
-        raise PenstockError(
-            f"PENSTOCK_RUNNER is {runner!r}: expected 'process'", next_step="unset it, or set it to 'process'"
-        )
     return Settings(
         root=root,
         var=var,
         store=os.environ.get("PENSTOCK_STORE", f"file://{var / 'store'}"),
         mlflow_uri=os.environ.get("PENSTOCK_MLFLOW_URI", f"sqlite:///{var / 'mlflow' / 'mlflow.db'}"),
-        runner=runner,
     )

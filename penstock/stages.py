@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock import keys
-from penstock.results import Input
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,12 @@ def code_digest(root: Path, stage: str) -> str:
     return keys.digest_files(root, files)
 
 
-def folder_input(dags: Path, pipeline: str) -> Input:
-    """The digest of a pipeline's folder as an input, for the stages that run user code.
+def folder_digest(dags: Path, pipeline: str) -> str:
+    """The digest of a pipeline's folder, for the stages that run user code.
 
     `pipeline.py` is left out: what a stage reads of the spec is hashed on its own, so that a new owner or
-    schedule does not train anew.
+    schedule does not train anew. `image.json` says which image these files are in.
     """
     folder = dags / pipeline
-    files = [path for path in keys.source_files(folder) if path != folder / "pipeline.py"]
-    return Input(path="", digest=keys.digest_files(folder, files))
+    left_out = (folder / "pipeline.py", folder / "image.json")
+    return keys.digest_files(folder, [path for path in keys.source_files(folder) if path not in left_out])

@@ -23,11 +23,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import fsspec
+
 from penstock import durable, keys, settings
 from penstock.errors import KeyMismatch, PenstockError
 from penstock.results import GateResult, StageResult
 from penstock.settings import Settings
-from penstock.stages import code_digest
+from penstock.stages import code_digest, folder_digest
 from penstock.store import Store
 from penstock.work import Item, Outcome, Request
 
@@ -81,12 +83,13 @@ def serve(name: str, do: Callable[[Request], None]) -> None:
     """Run the process of job `name`: `do` a request, and write how it ended."""
     parser = argparse.ArgumentParser(prog=f"python -m jobs.{name}")
     parser.add_argument(
-        "--request", required=True, type=Path, help="the request, a JSON file (penstock.work)"
+        "--request", required=True, help="the request, a JSON file (penstock.work): a path or URI"
     )
-    parser.add_argument("--outcome", required=True, type=Path, help="where the outcome is written")
+    parser.add_argument("--outcome", required=True, help="where the outcome is written: a path or URI")
     arguments = parser.parse_args()
     try:
-        request = Request.model_validate_json(arguments.request.read_bytes())
+        with fsspec.open(arguments.request, "rb") as file:
+            request = Request.model_validate_json(file.read())
         do(request)
         _answer(arguments.outcome, Outcome(state="done"))
     except PenstockError as error:
@@ -106,6 +109,7 @@ def _do(stage: str, request: Request, run: Callable[[Work], Done]) -> None:
     assert request.stage == stage, f"a request for {request.stage} was given to jobs.{stage}"
     for item in request.items:
         _check_key(stage, item, code, environment)
+        _check_files(request, item, here)
         if store.result(request.pipeline, stage, item.key) is not None:
             print(f"{stage} {item.subject or request.pipeline}: {item.key[:12]} is there already", flush=True)
             continue
@@ -175,7 +179,22 @@ def _check_key(stage: str, item: Item, code: str, environment: str) -> None:
         )
 
 
-def _fail(outcome: Path, error: PenstockError) -> None:
+def _check_files(request: Request, item: Item, here: Settings) -> None:
+    """The files that an item names by digest must be those here: an image may be another than the plan knew."""
+    found = {
+        "folder": lambda given: folder_digest(here.dags, request.pipeline),
+        "suite": lambda given: keys.digest_bytes((here.root / given.path).read_bytes()),
+    }
+    for name, own in found.items():
+        given = item.inputs.get(name)
+        if given is not None and own(given) != given.digest:
+            raise KeyMismatch(
+                f"{request.stage} was planned for another {given.path or f'dags/{request.pipeline}'} than is here",
+                next_step="the files changed after the run was planned: start the run again",
+            )
+
+
+def _fail(outcome: str, error: PenstockError) -> None:
     if os.environ.get("PENSTOCK_DEBUG"):
         traceback.print_exc()
     print(f"error: {error}", file=sys.stderr, flush=True)
@@ -191,5 +210,10 @@ def _fail(outcome: Path, error: PenstockError) -> None:
     sys.exit(error.exit_code)
 
 
-def _answer(outcome: Path, answer: Outcome) -> None:
-    durable.write_atomic(outcome, answer.model_dump_json().encode())
+def _answer(outcome: str, answer: Outcome) -> None:
+    data = answer.model_dump_json().encode()
+    if "://" not in outcome:
+        durable.write_atomic(Path(outcome), data)
+        return
+    with fsspec.open(outcome, "wb") as file:  # object storage shows a file whole or not at all
+        file.write(data)

@@ -295,6 +295,16 @@ class InitAnswer(Answer):
     files: list[str] = Field(description="from the project's root")
 
 
+class ImageAnswer(Answer):
+    """The image that a pipeline's DAG pins from now on."""
+
+    pipeline: str
+    image: str = Field(description="by digest")
+    revision: str | None = Field(
+        description="the commit that it was built from; null outside of a repository"
+    )
+
+
 class SchemaAnswer(Answer):
     """A JSON Schema (its keywords are this answer's fields)."""
 

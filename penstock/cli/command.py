@@ -36,13 +36,16 @@ class Reply(Generic[_A]):
 
 
 def command(
-    app: typer.Typer, name: str, show: Callable[[_A, Console], None], **settings: Any
+    app: typer.Typer, name: str, show: Callable[[_A, Console], None], *, family: str = "", **settings: Any
 ) -> Callable[[Callable[_P, _A]], Callable[_P, _A]]:
-    """Make a function a command of `app`. `show` prints its answer for people; its return type is its schema."""
+    """Make a function a command of `app`. `show` prints its answer for people; its return type is its schema.
+
+    `family`: the word before its name, where `app` is a group of commands.
+    """
 
     def decorate(function: Callable[_P, _A]) -> Callable[_P, _A]:
         signature = inspect.signature(function, eval_str=True)
-        ANSWERS[name] = signature.return_annotation
+        ANSWERS[f"{family} {name}".strip()] = signature.return_annotation
 
         @functools.wraps(function)
         def reply(*arguments: Any, json: bool, debug: bool, **options: Any) -> Reply[_A]:

@@ -24,7 +24,7 @@ def commands() -> str:
     group: Any = typer.main.get_command(app)
     parts: dict[str, Any] = {}
     lines: list[str] = []
-    for name, command in group.commands.items():
+    for name, command in _commands(group):
         lines += [
             f"## penstock {name}",
             "",
@@ -39,6 +39,14 @@ def commands() -> str:
     for name in sorted(parts):
         lines += [f"### {name}", "", parts[name].get("description", ""), "", *_fields(parts[name]), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _commands(group: Any) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {own}", each) for own, each in _commands(command))
+        else:
+            yield name, command
 
 
 def _usage(name: str, command: Any) -> Iterator[str]:

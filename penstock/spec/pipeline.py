@@ -77,6 +77,7 @@ class Pipeline(BaseModel):
     slices: list[str] = []
     function: Function = Function()
     resources: dict[StageName, Resources] = {}
+    runner: Literal["process", "kubernetes"] | None = None
     retries: Annotated[int, Field(ge=0, le=10)] = 1
     deadline: Duration | None = None
 

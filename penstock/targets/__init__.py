@@ -88,7 +88,7 @@ class Target(Protocol):
         """Take the function and all its revisions away; a function that is not there is no error."""
 
 
-_TARGETS: Final = {"embedded": "penstock.targets.embedded:EmbeddedTarget"}
+_TARGETS: Final = {"embedded": "penstock.targets.embedded:open_embedded"}
 
 
 def open_target(name: str, state_dir: Path) -> Target:

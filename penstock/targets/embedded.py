@@ -198,20 +198,24 @@ class EmbeddedTarget:
             if error.status != 404:
                 raise
 
-    def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _place(self) -> str:
+        """The URL of the host to ask."""
         record = self._record()
         # While it lives its port is its own: nobody else is sent the token, or answers in its place.
         if record is None or not processes.alive(_process(record)):
             raise TargetError(
                 f"no function host runs for {self._folder}", next_step="start it with `penstock up`"
             )
+        return record.url
+
+    def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        place = self._place()
         try:
-            answer = self._client.request(method, record.url + path, **request)
+            answer = self._client.request(method, place + path, **request)
         except httpx.HTTPError as error:
             raise TargetError(
-                f"the function host at {record.url} did not answer {method} {path}: "
-                f"{error or type(error).__name__}",
-                next_step=f"see {self._folder / 'host.log'}",
+                f"the function host at {place} did not answer {method} {path}: {error or type(error).__name__}",
+                next_step=f"see the host's log ({self._folder / 'host.log'} where it runs)",
             ) from error
         if answer.is_success:
             return answer
@@ -229,6 +233,32 @@ class EmbeddedTarget:
                 f"the token of the function host cannot be read: {error}",
                 next_step="start the host with `penstock up`, as the same user",
             ) from error
+
+
+class RemoteHost(EmbeddedTarget):
+    """The function host of another machine, at PENSTOCK_HOST_URL, whose token PENSTOCK_HOST_TOKEN is."""
+
+    def prepare(self) -> None:
+        """Whoever runs the host has started it."""
+
+    def url(self) -> str:
+        return os.environ["PENSTOCK_HOST_URL"].rstrip("/")
+
+    def _place(self) -> str:
+        return self.url()
+
+    def _token(self) -> dict[str, str]:
+        if not (token := os.environ.get("PENSTOCK_HOST_TOKEN")):
+            raise TargetError(
+                f"nothing may be changed on the function host at {self.url()}: PENSTOCK_HOST_TOKEN is not set",
+                next_step="set it to what the file `token` of the host's state folder holds",
+            )
+        return {"Authorization": f"Bearer {token}"}
+
+
+def open_embedded(state_dir: Path) -> EmbeddedTarget:
+    """The function host that PENSTOCK_HOST_URL names, else this machine's own."""
+    return RemoteHost(state_dir) if os.environ.get("PENSTOCK_HOST_URL") else EmbeddedTarget(state_dir)
 
 
 def _path(name: str, *rest: str) -> str:

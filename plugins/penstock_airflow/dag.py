@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, task_group
+from airflow.sdk import DAG, CronDataIntervalTimetable, conf, task_group
 
 from penstock import intervals
+from penstock.errors import SpecError
 from penstock.spec.pipeline import Pipeline
 from penstock.stages import CHAIN
 from penstock_airflow.deadline import deadline_alert
@@ -15,9 +17,30 @@ from penstock_airflow.docs import doc_md
 from penstock_airflow.operators import PlanOperator, StageOperator
 from penstock_airflow.params import params
 
+if TYPE_CHECKING:
+    from penstock_airflow.pods import PodStageOperator
+
+
+def _operator(pipeline: Pipeline) -> type[StageOperator] | type[PodStageOperator]:
+    """What starts the stages' jobs: as processes, or as pods."""
+    runner = pipeline.runner or conf.get("penstock", "runner", fallback="process")
+    if runner == "process":
+        return StageOperator
+    if runner == "kubernetes":
+        from penstock_airflow.pods import (
+            PodStageOperator,  # seconds to import, and not for those without a cluster
+        )
+
+        return PodStageOperator
+    raise SpecError(
+        f"[penstock] runner is {runner!r} in Airflow's configuration: expected 'process' or 'kubernetes'",
+        next_step="correct it, or remove it for processes",
+    )
+
 
 def build(pipeline: Pipeline) -> DAG:
     """The DAG of a pipeline; its id is the pipeline's name."""
+    operator = _operator(pipeline)
     with DAG(
         dag_id=pipeline.name,
         description=pipeline.problem.splitlines()[0],
@@ -45,7 +68,7 @@ def build(pipeline: Pipeline) -> DAG:
         @task_group(group_id="data", prefix_group_id=False)
         def data(interval: str) -> None:
             tasks = [
-                StageOperator(
+                operator(
                     task_id=stage.name,
                     pipeline=pipeline,
                     interval=interval,
@@ -60,7 +83,7 @@ def build(pipeline: Pipeline) -> DAG:
         last = data.expand(interval=plan.output)
         for stage in CHAIN:
             if not stage.per_interval:
-                task = StageOperator(task_id=stage.name, pipeline=pipeline)
+                task = operator(task_id=stage.name, pipeline=pipeline)
                 last >> task
                 last = task
     return dag

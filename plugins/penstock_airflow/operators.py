@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 
 from penstock import intervals, settings
 from penstock.chain import Chain
 from penstock.errors import PenstockError
-from penstock.intervals import Interval
-from penstock.record import Entry, RunOptions
+from penstock.record import RunOptions
 from penstock.runner import ProcessRunner
 from penstock.spec.pipeline import Pipeline
 from penstock_airflow.connections import export_connections
-from penstock_airflow.links import buttons, links_of
+from penstock_airflow.links import buttons
+from penstock_airflow.steps import take
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-#: Failures that another try may mend; the others would only fail again.
-RETRYABLE = {"source-unavailable", "store", "killed", "crashed", "deploy", "target"}
 
 
 class PlanOperator(BaseOperator):
@@ -89,47 +86,14 @@ class StageOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """The entry's state, why and keys; skips or fails the task where the step says so."""
         here = settings.load()
-        chain = Chain(here, self.pipeline)
-        run = context["dag_run"].run_id
         if self.task_id == "collect":
             export_connections(self.pipeline, here.var)
         self._runner = ProcessRunner(here, self.log.info)
-        entry = chain.step(run, self.task_id, self._runner, self._interval(chain, run))
-        self.links = links_of(entry)
-        self.log.info("%s %s: %s", entry.name, entry.state, entry.why)
-        for gate in entry.gates if entry.state == "reused" else []:  # a job has said it already
-            self.log.info(
-                "gate %s %s: observed %s, required %s", gate.name, _said(gate), gate.observed, gate.required
-            )
-        _raise_for(entry)
-        return {"state": entry.state, "why": entry.why, "keys": [item.key for item in entry.items]}
+        return take(self, Chain(here, self.pipeline), context, self._runner)
 
     def on_kill(self) -> None:
         if self._runner is not None:
             self._runner.stop()
-
-    def _interval(self, chain: Chain, run: str) -> Interval | None:
-        if self.interval is None:
-            return None
-        start = datetime.fromisoformat(self.interval)
-        return next(each for each in chain.record(run).run.window if each.start == start)
-
-
-def _raise_for(entry: Entry) -> None:
-    # A pipeline without suites has nothing to validate, and goes on.
-    if entry.state == "skipped" and entry.stage != "validate":
-        raise AirflowSkipException(entry.why)
-    if entry.stage == "validate" and entry.state == "refused":
-        raise AirflowFailException(entry.why)
-    if entry.failure is not None:
-        error: Callable[[str], Exception] = (
-            AirflowException if entry.failure.kind in RETRYABLE else AirflowFailException
-        )
-        raise error(str(entry.failure))
-
-
-def _said(gate: Any) -> str:
-    return "is off" if gate.off else "passed" if gate.passed else "REFUSED"
 
 
 def _date(text: str | None) -> datetime | None:

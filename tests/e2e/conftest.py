@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 SHARED = ("jobs", "images", "plugins", "penstock")
@@ -43,12 +44,6 @@ class Project:
         out, err = process.communicate()
         assert process.returncode == status, f"{arguments}: exit {process.returncode}\n{err}\n{out}"
         return json.loads(out) if out.strip() else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from jobs.common.job import main
 from penstock import keys
 from penstock.results import Input, StageResult
 from penstock.settings import Settings
-from penstock.stages import STAGES, code_digest, folder_input
+from penstock.stages import STAGES, code_digest, folder_digest
 from penstock.store import Store
 from penstock.work import Item, Outcome, Request
 
@@ -39,7 +39,6 @@ class Project:
             var=root / "var",
             store=f"file://{root / 'var' / 'store'}",
             mlflow_uri=mlflow_uri,
-            runner="process",
         )
         self.store = Store(self.settings.store)
         self._monkeypatch = monkeypatch
@@ -71,7 +70,7 @@ class Project:
     ) -> Item:
         """A stage's item with its true key."""
         if STAGES[stage].user_code:
-            inputs = {**inputs, "folder": folder_input(self.root / "dags", pipeline)}
+            inputs = {**inputs, "folder": Input(path="", digest=folder_digest(self.root / "dags", pipeline))}
         return Item.make(
             stage,
             spec=spec,

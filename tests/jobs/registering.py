@@ -31,9 +31,7 @@ class Project:
         var = folder / "var"
         shutil.copytree(trained, var / "store")
         uri = make_mlflow(var / "mlflow" / "mlflow.db")
-        settings = Settings(
-            root=find_root(), var=var, store=f"file://{var}/store", mlflow_uri=uri, runner="process"
-        )
+        settings = Settings(root=find_root(), var=var, store=f"file://{var}/store", mlflow_uri=uri)
         return cls(settings, folder)
 
     @property

@@ -54,7 +54,7 @@ PARAMS = {"date": "2024-02-01", "since": None, "force": None, "trials": None, "n
 
 def test_without_airflow_it_says_how_to_start_it(tmp_path: Path) -> None:
     """Nothing runs here: an error that names `penstock up`, before any request."""
-    settings = Settings(tmp_path, tmp_path / "var", f"file://{tmp_path}/store", "sqlite:///none", "process")
+    settings = Settings(tmp_path, tmp_path / "var", f"file://{tmp_path}/store", "sqlite:///none")
     with pytest.raises(AirflowError, match="not running") as error:
         airflow_client.Airflow.of(settings)
     assert "penstock up" in str(error.value.next_step)

@@ -57,6 +57,7 @@ class Jobs:
                     state="refused" if refused else "ran", summary=summary, inputs=item.inputs,
                     gates=[gate(request.stage, not refused)] if refused else [],
                     started="2026-01-01T00:00:00", seconds=0.1, salt=item.salt,
+                    made_by={"run": request.run},
                 )
             )  # fmt: skip
         return Outcome(state="done")
@@ -80,7 +81,7 @@ def chain(tmp_path: Path) -> Chain:
     for month in ("2013-01-01", "2013-02-01"):
         (root / "data" / month).mkdir(parents=True)
         (root / "data" / month / "rows.csv").write_text(month)
-    settings = Settings(root, tmp_path / "var", f"file://{tmp_path / 'store'}", "sqlite:///none", "process")
+    settings = Settings(root, tmp_path / "var", f"file://{tmp_path / 'store'}", "sqlite:///none")
     spec = Pipeline(
         name="flights", problem="p", owner="o", task="binary", label="l", time="t", id="i", metric="roc_auc",
         sources=[files("rows", "data/{{ interval }}/*.csv", time="t")],

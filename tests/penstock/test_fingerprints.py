@@ -30,7 +30,7 @@ JUNE = Interval(start=datetime(2013, 6, 1, tzinfo=UTC), end=datetime(2013, 7, 1,
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(root=tmp_path, var=tmp_path / "var", store="", mlflow_uri="", runner="process")
+    return Settings(root=tmp_path, var=tmp_path / "var", store="", mlflow_uri="")
 
 
 def _of(source: dict[str, Any], settings: Settings) -> str | None:

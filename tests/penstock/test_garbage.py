@@ -93,7 +93,7 @@ def world() -> Iterator[World]:
 
 
 def _settings(folder: Path) -> Settings:
-    return Settings(folder, folder / "var", f"file://{folder / 'store'}", "sqlite:///none", "process")
+    return Settings(folder, folder / "var", f"file://{folder / 'store'}", "sqlite:///none")
 
 
 def paths(garbage: list[Garbage]) -> list[str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from penstock import keys
 from penstock.results import Input
-from penstock.stages import folder_input
+from penstock.stages import folder_digest
 from penstock.work import Item
 
 json_values = st.recursive(
@@ -66,10 +66,10 @@ def test_folder_digest_sees_code_but_not_caches_or_spec(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "model.py").write_text("a = 1")
     (folder / "pipeline.py").write_text("owner = 1")
-    before = folder_input(tmp_path, "flights").digest
+    before = folder_digest(tmp_path, "flights")
     (folder / "pipeline.py").write_text("owner = 2")
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__" / "model.pyc").write_text("x")
-    assert folder_input(tmp_path, "flights").digest == before
+    assert folder_digest(tmp_path, "flights") == before
     (folder / "helper.py").write_text("b = 1")
-    assert folder_input(tmp_path, "flights").digest != before
+    assert folder_digest(tmp_path, "flights") != before

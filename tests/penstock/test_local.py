@@ -49,7 +49,7 @@ def chain(tmp_path: Path) -> Chain:
     (root / "dags" / "shift").mkdir(parents=True)
     for shared in ("jobs", "images"):
         (root / shared).symlink_to(CHECKOUT / shared)
-    settings = Settings(root, tmp_path / "var", f"file://{tmp_path}/store", "sqlite:///none", "process")
+    settings = Settings(root, tmp_path / "var", f"file://{tmp_path}/store", "sqlite:///none")
     pipeline = Pipeline(
         name="shift", problem="p", owner="o", task="regression", label="y", time="at", id="row", metric="rmse",
         sources=[files("rows", "{{ interval }}.csv", time="at")],

@@ -43,7 +43,7 @@ def runner_of(tmp_path: Path, said: list[str]) -> MakeRunner:
         jobs.mkdir()
         (jobs / "__init__.py").touch()
         (jobs / "train.py").write_text(_JOB + script)
-        settings = Settings(tmp_path, tmp_path / "var", f"file://{tmp_path}/store", "sqlite:///x", "process")
+        settings = Settings(tmp_path, tmp_path / "var", f"file://{tmp_path}/store", "sqlite:///x")
         return ProcessRunner(settings, said.append, {"PENSTOCK_CONN_SHOP": "sqlite:///shop"})
 
     return make

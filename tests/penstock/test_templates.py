@@ -14,7 +14,7 @@ from penstock.spec.sources import Files
 from penstock.templates import render_uri
 
 JUNE = Interval(start=datetime(2013, 6, 1, tzinfo=UTC), end=datetime(2013, 7, 1, tzinfo=UTC))
-HERE = Settings(root=Path("/project"), var=Path("/state"), store="", mlflow_uri="", runner="process")
+HERE = Settings(root=Path("/project"), var=Path("/state"), store="", mlflow_uri="")
 
 
 def _rendered(uri: str, interval: Interval = JUNE) -> str:

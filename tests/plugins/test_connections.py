@@ -89,7 +89,7 @@ def test_a_connection_of_airflow_reaches_its_database(
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(value))
     declared = pipeline("warehouse")
     export_connections(declared, tmp_path / "var")
-    here = Settings(root=tmp_path, var=tmp_path / "var", store="", mlflow_uri="", runner="process")
+    here = Settings(root=tmp_path, var=tmp_path / "var", store="", mlflow_uri="")
     with Database(declared.sources[1], here).engine.connect() as opened:  # type: ignore[arg-type]
         assert opened.exec_driver_sql("select n from sales").scalar() == 3
 

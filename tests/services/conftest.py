@@ -8,78 +8,23 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import fsspec
 import psycopg
 import pytest
 
-from tests.e2e.conftest import ROOT, free_port, make_project
+from tests.e2e.conftest import make_project
+from tests.servers import S3, free_port, until
 
 __all__ = ["make_project"]
-
-
-@dataclass
-class S3:
-    """An S3 server on loopback with a bucket; its state outlives its process."""
-
-    program: Path
-    folder: Path
-    port: int
-    login: dict[str, str]
-    process: subprocess.Popen[bytes] | None = field(default=None)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What every client of S3 reads."""
-        return {
-            **self.login,
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-
-    def start(self) -> None:
-        keys = {
-            "ROOT_ACCESS_KEY": self.login["AWS_ACCESS_KEY_ID"],
-            "ROOT_SECRET_KEY": self.login["AWS_SECRET_ACCESS_KEY"],
-        }
-        command = [self.program, "--quiet", "--port", f"127.0.0.1:{self.port}", "posix", self.folder]
-        self.process = subprocess.Popen(command, env={**os.environ, **keys}, stdout=subprocess.DEVNULL)
-
-    def stop(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """The server, and this process's environment set to it."""
-    program = Path(shutil.which("versitygw") or ROOT / "var" / "cache" / "bin" / "versitygw")
-    if not program.is_file():
-        pytest.fail("no S3 server: scripts/s3-server builds one")
-    login = {"AWS_ACCESS_KEY_ID": "penstock", "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(24)}
-    server = S3(program, tmp_path_factory.mktemp("s3"), free_port(), login)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        server.start()
-        until(lambda: _answers(server))
+    with S3(tmp_path_factory.mktemp("s3")).running() as server:
         yield server
-        server.stop()
-
-
-def _answers(server: S3) -> bool:
-    assert server.process is not None
-    assert server.process.poll() is None, "the S3 server ended"
-    try:
-        fsspec.filesystem("s3").makedirs("penstock", exist_ok=True)
-    except OSError:
-        return False
-    return True
 
 
 @pytest.fixture(scope="session")
@@ -137,10 +82,3 @@ def _postgres() -> Path:
     if not found:
         pytest.fail("no PostgreSQL: install its server's programs (Debian: postgresql)")
     return found[0]
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,8 @@ import httpx
 import pytest
 
 from penstock.store import Store
-from tests.e2e.conftest import ROOT, Project, free_port
-from tests.services.conftest import S3, until
+from tests.e2e.conftest import ROOT, Project
+from tests.servers import S3, mlflow_server
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(1200)]
 
@@ -28,32 +25,8 @@ RECORD = {"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_k
 @pytest.fixture(scope="module")
 def mlflow(tmp_path_factory: pytest.TempPathFactory, database: Callable[[str], str]) -> Iterator[str]:
     """MLflow's server as a team runs it: its database PostgreSQL, its artifacts behind itself."""
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": database("mlflow"),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--serve-artifacts", "--artifacts-destination", str(folder / "artifacts"),
-    ]  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
-        )
-        until(lambda: _healthy(f"{url}/health"), 120)
+    with mlflow_server(tmp_path_factory.mktemp("mlflow"), database("mlflow")) as url:
         yield url
-        os.killpg(process.pid, 15)
-        process.wait()
-
-
-def _healthy(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture(scope="module")

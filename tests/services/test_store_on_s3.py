@@ -17,7 +17,7 @@ from penstock.errors import StoreError
 from penstock.leases import LEASE
 from penstock.results import StageResult
 from penstock.store import Store
-from tests.services.conftest import S3
+from tests.servers import S3
 
 pytestmark = pytest.mark.services
 

@@ -33,9 +33,7 @@ def find(tmp_path: Path) -> Find:
     """Checks a model.py (and helpers.py beside it); gives file, line and message of each finding, all errors."""
 
     def check(model: str | None = MODEL, helpers: str | None = None) -> list[tuple[str, str]]:
-        settings = Settings(
-            tmp_path, tmp_path / "var", f"file://{tmp_path}/store", "sqlite:///none", "process"
-        )
+        settings = Settings(tmp_path, tmp_path / "var", f"file://{tmp_path}/store", "sqlite:///none")
         folder = settings.dags / "shift"
         folder.mkdir(parents=True)
         for name, text in (("model.py", model), ("helpers.py", helpers)):

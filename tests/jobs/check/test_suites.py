@@ -14,7 +14,7 @@ from penstock.settings import Settings
 
 def find(folder: Path, columns: list[str] | None = None, **texts: str) -> list[tuple[str, str, str]]:
     """Severity, place and message of each finding in suites of these texts, for one source, `rows`."""
-    settings = Settings(folder, folder / "var", f"file://{folder}/store", "sqlite:///none", "process")
+    settings = Settings(folder, folder / "var", f"file://{folder}/store", "sqlite:///none")
     suite = settings.expectations / "shift"
     suite.mkdir(parents=True)
     for name, text in texts.items():

@@ -48,7 +48,6 @@ def settings(tmp_path: Path) -> Settings:
         var=var,
         store=f"file://{var}/store",
         mlflow_uri=f"sqlite:///{var}/ml.db",
-        runner="process",
     )
 
 

@@ -61,9 +61,7 @@ def test_a_limit_on_file_sizes_is_too(tmp_path: Path) -> None:
     with (tmp_path / "a.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["n"], *([draw.random()] for _ in range(50_000))])
     var = tmp_path / "var"
-    driver = Driver(
-        "collect", Settings(find_root(), var, f"file://{var}/store", f"sqlite:///{var}/ml.db", "process")
-    )
+    driver = Driver("collect", Settings(find_root(), var, f"file://{var}/store", f"sqlite:///{var}/ml.db"))
     source = TypeAdapter(Source).validate_python(files("things", str(tmp_path / "a.csv")))
     spec = {"source": source.model_dump(mode="json"), "interval": JUNE}
     with full_disk(100_000):

@@ -16,7 +16,7 @@ from tests.conftest import MakeMlflow
 
 
 def settings_at(var: Path, uri: str) -> Settings:
-    return Settings(root=find_root(), var=var, store=f"file://{var}/store", mlflow_uri=uri, runner="process")
+    return Settings(root=find_root(), var=var, store=f"file://{var}/store", mlflow_uri=uri)
 
 
 def test_two_first_jobs_at_once_agree_on_one_database(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def expectation(type_: str, severity: str = "critical", **kwargs: object) -> dic
 @pytest.fixture
 def driver(tmp_path: Path) -> Driver:
     var = tmp_path / "var"
-    uris = {"store": f"file://{var}/store", "mlflow_uri": f"sqlite:///{var}/ml.db", "runner": "process"}
+    uris = {"store": f"file://{var}/store", "mlflow_uri": f"sqlite:///{var}/ml.db"}
     return Driver("validate", Settings(root=find_root(), var=var, **uris))
 
 

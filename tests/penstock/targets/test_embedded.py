@@ -168,3 +168,23 @@ def test_targets_by_name(tmp_path: Path) -> None:
     assert isinstance(open_target("embedded", tmp_path), EmbeddedTarget)
     with pytest.raises(TargetError, match="'knative' is unknown: expected one of embedded"):
         open_target("knative", tmp_path)
+
+
+def test_a_host_of_another_machine(
+    target: EmbeddedTarget, make_function: MakeFunction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PENSTOCK_HOST_URL names it and PENSTOCK_HOST_TOKEN lets change it; nothing is started or kept here."""
+    monkeypatch.setenv("PENSTOCK_HOST_URL", target.ensure_running() + "/")
+    elsewhere = open_target("embedded", tmp_path / "elsewhere")
+    elsewhere.prepare()
+    with pytest.raises(TargetError, match="PENSTOCK_HOST_TOKEN is not set"):
+        elsewhere.put(make_function(1))
+    monkeypatch.setenv("PENSTOCK_HOST_TOKEN", "wrong")
+    with pytest.raises(TargetError) as refused:
+        elsewhere.put(make_function(1))
+    assert refused.value.status == 401
+    monkeypatch.setenv("PENSTOCK_HOST_TOKEN", (tmp_path / "state" / "token").read_text().strip())
+    elsewhere.route("shift", elsewhere.put(make_function(1)))
+    assert elsewhere.invoke("shift", {"x": 2.0})["prediction"] == 3.0
+    assert target.status("shift").live == elsewhere.serving("shift")
+    assert not (tmp_path / "elsewhere").exists()

@@ -1,0 +1,125 @@
+"""The main job with every stage a pod, through Airflow, on a real cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from tests.cluster.conftest import Cluster, build
+from tests.e2e.conftest import Project
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+
+PIPELINE = "parcels_late"
+RECORD = {"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_kg": None}
+
+
+@pytest.fixture(scope="module")
+def up(project: Project) -> Project:
+    """The scaffold's pipeline with its data in the bucket and its image built; Airflow runs."""
+    project.penstock("init", PIPELINE)
+    spec = project.root / "dags" / PIPELINE / "pipeline.py"
+    spec.write_text(spec.read_text().replace('"data/', '"s3://penstock/data/'))
+    fsspec.filesystem("s3").put(f"{project.root}/data/", "penstock/data", recursive=True)
+    build(project, PIPELINE)
+    project.penstock("up")
+    return project
+
+
+@pytest.fixture(scope="module")
+def first(up: Project) -> Any:
+    """The answer of a first run."""
+    return up.penstock("run", PIPELINE, "--airflow")
+
+
+def test_it_ends_on_a_live_function(up: Project, first: Any, cluster: Cluster) -> None:
+    """Every stage ran as a pod of its own, every gate passed, the function answers; no pod is left behind."""
+    assert first["state"] == "succeeded"
+    assert {stage["state"] for stage in first["stages"]} == {"ran"}
+    assert len(cluster.started) == len(first["stages"])
+    assert cluster.pods() == []
+    answer = up.penstock("invoke", PIPELINE, "--data", json.dumps(RECORD))
+    assert answer["answer"]["version"] == first["version"] == "1"
+
+
+def test_nothing_changed_no_pod(up: Project, first: Any, cluster: Cluster) -> None:
+    """A second run reuses everything before a pod exists; so does one in a terminal here: the keys are the same."""
+    before = len(cluster.started)
+    for how in (["--airflow"], []):
+        again = up.penstock("run", PIPELINE, *how)
+        assert {stage["state"] for stage in again["stages"]} == {"reused"}
+    assert len(cluster.started) == before
+
+
+def test_the_jobs_lines_are_in_the_tasks_log(up: Project, first: Any) -> None:
+    """The log of a pod that is gone is whole, and holds no secret."""
+    logs = "\n".join(
+        path.read_text()
+        for path in Path(up.var / "airflow" / "logs").rglob("*")
+        if path.is_file() and "train" in str(path)
+    )
+    assert "holdout:" in logs
+    assert up.environment["AWS_SECRET_ACCESS_KEY"] not in logs
+    assert up.environment["PENSTOCK_HOST_TOKEN"] not in logs
+
+
+def test_a_stale_image_starts_no_pod(up: Project, first: Any, cluster: Cluster) -> None:
+    """model.py changed since the image was built: the run says what to do before any pod is made."""
+    model = up.root / "dags" / PIPELINE / "model.py"
+    text, before = model.read_text(), len(cluster.started)
+    model.write_text(f"{text}\n# changed\n")
+    try:
+        said = up.start("run", PIPELINE, "--airflow")
+        out, err = said.communicate()
+        assert said.returncode != 0
+        assert f"penstock image build {PIPELINE}" in out + err
+    finally:
+        model.write_text(text)
+    assert len(cluster.started) == before
+
+
+@pytest.mark.parametrize(
+    ("resources", "why", "next_step"),
+    [
+        ('{"collect": {"memory": "48Mi"}}', "killed for want of memory", "give the stage more"),
+        ('{"collect": {"cpu": 900}}', "no node takes the pod", "ask for less"),
+    ],
+    ids=["memory", "cpu"],
+)
+def test_what_a_pod_lacks_is_named(
+    up: Project, first: Any, cluster: Cluster, resources: str, why: str, next_step: str
+) -> None:
+    """The failure says which stage, what was seen and what to change; no pod is left."""
+    spec = up.root / "dags" / PIPELINE / "pipeline.py"
+    text = spec.read_text()
+    spec.write_text(text.replace("    slices=", f"    retries=0, resources={resources},\n    slices="))
+    try:
+        said = up.start("run", PIPELINE, "--airflow", "--force", "collect")
+        out, err = said.communicate()
+        assert said.returncode != 0
+        assert why in out + err
+        assert next_step in out + err
+    finally:
+        spec.write_text(text)
+    assert cluster.pods() == []
+
+
+def test_an_image_that_is_not_there_is_named(up: Project, first: Any, cluster: Cluster) -> None:
+    """The registry has no such digest: the failure gives the cluster's reason."""
+    path = up.root / "dags" / PIPELINE / "image.json"
+    text = path.read_text()
+    record = json.loads(text)
+    record["image"] = record["image"].partition("@")[0] + "@sha256:" + "0" * 64
+    path.write_text(json.dumps(record))
+    try:
+        said = up.start("run", PIPELINE, "--airflow", "--force", "collect")
+        out, err = said.communicate()
+        assert said.returncode != 0
+        assert "cannot be pulled" in out + err
+    finally:
+        path.write_text(text)
+    assert cluster.pods() == []
