@@ -18,7 +18,7 @@ from penstock.record import Runs
 from penstock.store import Store
 from tests.e2e.conftest import ROOT, Project
 
-pytestmark = [pytest.mark.e2e, pytest.mark.airflow, pytest.mark.spark]
+pytestmark = [pytest.mark.e2e, pytest.mark.airflow, pytest.mark.spark, pytest.mark.timeout(1800)]
 
 PIPELINE = "flight_delays"
 #: Every third flight: enough for a model that passes, small enough for a test.

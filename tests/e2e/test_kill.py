@@ -17,7 +17,7 @@ from penstock.registry import CHALLENGER, CHAMPION, PROMOTED_AT, REGISTER_PATH, 
 from penstock.stages import CHAIN
 from tests.e2e.conftest import Project
 
-pytestmark = [pytest.mark.e2e, pytest.mark.spark]
+pytestmark = [pytest.mark.e2e, pytest.mark.spark, pytest.mark.timeout(1800)]
 
 #: A stage, and seconds after its job began: at its start, in its work, about its commit.
 KILLS = [
