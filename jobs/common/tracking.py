@@ -49,14 +49,28 @@ def connect(settings: Settings, experiment: str, scratch: Path) -> tuple[MlflowC
 
 @contextmanager
 def _alone(uri: str) -> Iterator[None]:
-    """One process at a time: two that make MLflow's tables in a new SQLite file both fail."""
+    """One process at a time, on a SQLite file that is whole: two that make MLflow's tables in a new one both fail."""
     if not uri.startswith("sqlite:///"):
         yield
         return
     path = Path(uri.removeprefix("sqlite:///"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
+        if not path.exists():
+            _make(path)
         yield
+
+
+def _make(path: Path) -> None:
+    """Make MLflow's database beside its place, then rename it: MLflow cannot go on with half of its tables."""
+    from mlflow import MlflowClient
+
+    new = path.with_name(f".{path.name}.new")
+    for left in (new, new.with_name(f"{new.name}-journal")):
+        left.unlink(missing_ok=True)
+    uri = f"sqlite:///{new}"
+    MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
+    os.replace(new, path)
 
 
 def tag_run(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:

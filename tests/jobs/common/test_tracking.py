@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,16 @@ def test_a_database_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     with pytest.raises(PenstockError) as raised, tracking.told(here):
         tracking.connect(here, "flights", tmp_path)
     assert raised.value.message.endswith("refused: (sqlite3.DatabaseError) file is not a database")
+
+
+def test_a_database_that_was_half_made_is_made_anew(tmp_path: Path) -> None:
+    """A job was killed while MLflow made its tables: nothing has the database's name yet, and the next job makes it."""
+    uri = f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    here = Settings(root=find_root(), var=tmp_path, store=f"file://{tmp_path}/store", mlflow_uri=uri)
+    (tmp_path / "mlflow").mkdir()
+    with sqlite3.connect(tmp_path / "mlflow" / ".mlflow.db.new") as half:
+        half.execute("create table _alembic_tmp_latest_metrics (x integer)")
+    client, experiment = tracking.connect(here, "flights", tmp_path)
+    assert client.get_experiment(experiment).name == "flights"
+    names = {path.name for path in (tmp_path / "mlflow").iterdir() if path.is_file()}
+    assert names == {"mlflow.db", "mlflow.db.lock"}
