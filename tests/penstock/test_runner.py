@@ -138,7 +138,7 @@ time.sleep(60)
         "from penstock.settings import Settings\n"
         "from penstock.work import Request\n"
         f"root = Path({str(tmp_path)!r})\n"
-        "here = Settings(root, root / 'var', f'file://{root}/store', 'sqlite:///x', 'process')\n"
+        "here = Settings(root, root / 'var', f'file://{root}/store', 'sqlite:///x')\n"
         f"ProcessRunner(here, lambda line: print(line, flush=True))(Request.model_validate_json({REQUEST.model_dump_json()!r}))\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
