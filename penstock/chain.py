@@ -172,9 +172,9 @@ class Chain:
 
     def _validate(self, record: Record, start: Start, interval: Interval | None) -> Entry:
         assert interval is not None
-        items = self.items.of("validate", record, interval)
-        entry = self._do(record.run, "validate", items, start, interval)
-        gates = [*entry.gates, *self.items.unasked(record.run, interval)]
+        items = self.items
+        entry = self._do(record.run, "validate", items.of("validate", record, interval), start, interval)
+        gates = [*entry.gates, *items.unasked(record.run, interval)]
         return entry.model_copy(update={"gates": gates})
 
     # -- judging and promoting -----------------------------------------------------------------------------

@@ -14,10 +14,7 @@ from penstock import keys, suites
 from penstock.errors import KeyMismatch, SpecError
 from penstock.settings import Settings
 from penstock.spec.pipeline import Pipeline
-from penstock.stages import STAGES, code_digest, folder_digest
-
-#: The record's name in the pipeline's folder; it is no part of the folder's digest.
-RECORD = "image.json"
+from penstock.stages import RECORD, STAGES, code_digest, folder_digest
 
 
 class Code(BaseModel):

@@ -26,8 +26,8 @@ def fingerprint(source: Files | Table, interval: Interval, settings: Settings) -
     """A digest that changes when the source's data of `interval` may have changed; None where nobody can tell.
 
     Files: each one's path, size, and etag or time of change. Tables: where the database is, and the rows of the
-    source's `version` query; None without one. A source that cannot be reached has no fingerprint either: collecting it then retries and
-    names it.
+    source's `version` query; None without one. A source that cannot be reached has no fingerprint either: collecting
+    it then retries and names it.
 
     Raises SpecError for a wrong template or query parameter, SourceUnavailable for an unknown connection, and
     DataError where the database refuses the `version` query.

@@ -21,9 +21,10 @@ from penstock.durable import write_atomic
 from penstock.errors import PenstockError
 from penstock.settings import Settings
 from penstock.spec.pipeline import Pipeline
+from penstock.stages import RECORD
 
-#: Our own code in the job image, by where it is in the checkout and where it is imported from.
-_CODE = {"penstock": "penstock", "jobs": "jobs", "images/function": "images/function"}
+#: Our own code in the job image, at the same place as in the checkout.
+_CODE = ("penstock", "jobs", "images/function")
 _LOCK = "images/job/requirements.txt"
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 _MINOR = "{}.{}".format(*sys.version_info[:2])
@@ -59,14 +60,14 @@ class Builder:
             )
         record = BuildRecord(**planned.model_dump(), image=image, revision=self._revision())
         write_atomic(
-            self.here.dags / name / code.RECORD, f"{record.model_dump_json(indent=1)}\n".encode(), mode=0o644
+            self.here.dags / name / RECORD, f"{record.model_dump_json(indent=1)}\n".encode(), mode=0o644
         )
         return record
 
     def _job(self) -> str:
         with self._context() as context:
-            for source, target in _CODE.items():
-                _copy(self.here.root / source, context / "app" / target)
+            for folder in _CODE:
+                _copy(self.here.root / folder, context / "app" / folder)
             lock = context / "app" / _LOCK
             lock.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.here.root / _LOCK, lock)
@@ -147,12 +148,8 @@ def _program(name: str) -> str:
     found = str(beside) if beside.is_file() else shutil.which(name)
     if found is None:
         raise PenstockError(
-            f"neither buildah nor {name} is on the path"
-            if name == "docker"
-            else f"{name} is not on the path",
-            next_step="install buildah, which needs no daemon, or docker"
-            if name == "docker"
-            else f"install {name}",
+            f"{name} is not on the path",
+            next_step="install it (for docker: or buildah, which needs no daemon)",
         )
     return found
 

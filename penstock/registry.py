@@ -6,12 +6,16 @@ aliases say what they mean: `champion` should serve, `challenger` was registered
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock
 
 from penstock import telemetry
 from penstock.errors import PenstockError
@@ -132,6 +136,22 @@ class Registry:
 
     # -- MLflow --------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One process at a time, on a database that is whole; nothing to do where it is no SQLite file.
+
+        Two that make MLflow's tables in a new file both fail, and MLflow cannot go on with half of its tables: so a
+        new database is made beside its place, and gets its name when it is done.
+        """
+        if self._file is None:
+            yield
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self._file}.lock"):
+            if not self._file.exists():
+                _make(self._file)
+            yield
+
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's own client, for what this class does not say."""
@@ -175,6 +195,18 @@ class Registry:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST" or missing_alias:
                 return None
             raise
+
+
+def _make(path: Path) -> None:
+    new = path.with_name(f".{path.name}.new")
+    for left in (new, new.with_name(f"{new.name}-journal")):
+        left.unlink(missing_ok=True)
+    Registry(f"{_SQLITE}{new}").client.search_experiments(max_results=1)  # MLflow makes what it asks
+    with suppress(
+        FileExistsError
+    ):  # a link, and no rename: a server of somebody's that made one meanwhile keeps it
+        os.link(new, path)
+    new.unlink()
 
 
 def _of_entity(entity: Any) -> Version:

@@ -22,6 +22,7 @@ from penstock import keys, processes, telemetry
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
 from penstock.redaction import redact
+from penstock.registry import Registry
 from penstock.settings import Settings
 from penstock.targets.embedded import EmbeddedTarget, open_embedded
 
@@ -156,10 +157,11 @@ def up(settings: Settings, say: Callable[[str], None]) -> Up:
     host_url = host.url()
     assert host_url is not None
     say(f"function host at {host_url}")
-    migrate(settings)
+    with ThreadPoolExecutor(1) as beside:  # each takes seconds the first time
+        made = beside.submit(_make_mlflow, settings)
+        migrate(settings)
+    made.result()
     environment = airflow_environment(settings, ports)
-    mlflow_folder = settings.var / "mlflow"
-    mlflow_folder.mkdir(parents=True, exist_ok=True)
     python = sys.executable
     commands = {
         "airflow-api-server": [python, "-m", "airflow", "api-server", "--host", _BIND, "--port", str(ports.airflow), "--workers", "1"],
@@ -189,6 +191,11 @@ def up(settings: Settings, say: Callable[[str], None]) -> Up:
     say(f"MLflow at {mlflow_url}")
     password = json.loads((settings.airflow_home / "passwords.json").read_text())["admin"]
     return Up(airflow=airflow_url, mlflow=mlflow_url, host=host_url, user="admin", password=password)
+
+
+def _make_mlflow(settings: Settings) -> None:
+    with Registry(settings.mlflow_uri).alone():
+        pass  # it is there now, and whole
 
 
 def down(settings: Settings) -> list[str]:

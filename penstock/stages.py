@@ -23,6 +23,8 @@ class Stage:
     user_code: bool = False
 
 
+#: The build record's name in a pipeline's folder (penstock.code).
+RECORD = "image.json"
 _COMMON = "jobs/common"
 _BUNDLE = "jobs/bundle"
 _READING = ("penstock/queries.py", "penstock/source_files.py", "penstock/templates.py")
@@ -51,8 +53,8 @@ def folder_digest(dags: Path, pipeline: str) -> str:
     """The digest of a pipeline's folder, for the stages that run user code.
 
     `pipeline.py` is left out: what a stage reads of the spec is hashed on its own, so that a new owner or
-    schedule does not train anew. `image.json` says which image these files are in.
+    schedule does not train anew. The build record says which image these files are in.
     """
     folder = dags / pipeline
-    left_out = (folder / "pipeline.py", folder / "image.json")
+    left_out = (folder / "pipeline.py", folder / RECORD)
     return keys.digest_files(folder, [path for path in keys.source_files(folder) if path not in left_out])

@@ -7,7 +7,6 @@ attempt writes below its own folder and is committed last, so a job that dies le
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import os
 import shutil
@@ -17,7 +16,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -205,7 +204,7 @@ def _fail(outcome: str, error: PenstockError) -> None:
         next_step=error.next_step,
         exit_code=error.exit_code,
     )
-    with contextlib.suppress(OSError):  # on a full disk the log and the exit status say it alone
+    with suppress(OSError):  # on a full disk the log and the exit status say it alone
         _answer(outcome, answer)
     sys.exit(error.exit_code)
 

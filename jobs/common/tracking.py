@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from penstock.errors import PenstockError
 from penstock.redaction import redact
+from penstock.registry import Registry
 from penstock.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def connect(settings: Settings, experiment: str, scratch: Path) -> tuple[MlflowC
 
     mlflow.set_tracking_uri(settings.mlflow_uri)
     mlflow.set_registry_uri(settings.mlflow_uri)
-    with _alone(settings.mlflow_uri):
+    with Registry(settings.mlflow_uri).alone():
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(experiment)
     if found is None:
@@ -45,32 +44,6 @@ def connect(settings: Settings, experiment: str, scratch: Path) -> tuple[MlflowC
             found = client.get_experiment_by_name(experiment)
             assert found is not None
     return client, str(found.experiment_id)
-
-
-@contextmanager
-def _alone(uri: str) -> Iterator[None]:
-    """One process at a time, on a SQLite file that is whole: two that make MLflow's tables in a new one both fail."""
-    if not uri.startswith("sqlite:///"):
-        yield
-        return
-    path = Path(uri.removeprefix("sqlite:///"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            _make(path)
-        yield
-
-
-def _make(path: Path) -> None:
-    """Make MLflow's database beside its place, then rename it: MLflow cannot go on with half of its tables."""
-    from mlflow import MlflowClient
-
-    new = path.with_name(f".{path.name}.new")
-    for left in (new, new.with_name(f"{new.name}-journal")):
-        left.unlink(missing_ok=True)
-    uri = f"sqlite:///{new}"
-    MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
-    os.replace(new, path)
 
 
 def tag_run(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:

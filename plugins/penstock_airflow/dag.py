@@ -27,9 +27,8 @@ def _operator(pipeline: Pipeline) -> type[StageOperator] | type[PodStageOperator
     if runner == "process":
         return StageOperator
     if runner == "kubernetes":
-        from penstock_airflow.pods import (
-            PodStageOperator,  # seconds to import, and not for those without a cluster
-        )
+        # Here, as it takes seconds to import: those without a cluster need not wait for it.
+        from penstock_airflow.pods import PodStageOperator
 
         return PodStageOperator
     raise SpecError(

@@ -21,14 +21,16 @@ def store(folder: Path) -> Store:
 
 
 def result(attempt: str) -> StageResult:
+    """An attempt's result, always of the same key."""
     return StageResult(
         pipeline="p", stage="train", subject="", key="k", attempt=attempt, digest="d", state="ran",
         started="2026-01-01T00:00:00", seconds=1.0,
     )  # fmt: skip
 
 
-def _race(folder: str, attempt: str) -> str:
-    return Store(f"file://{folder}").commit(result(attempt)).attempt
+def race(uri: str, attempt: str) -> str:
+    """Commit an attempt in a process of its own; who won."""
+    return Store(uri).commit(result(attempt)).attempt
 
 
 def test_one_winner_of_many(tmp_path: Path) -> None:
@@ -36,7 +38,7 @@ def test_one_winner_of_many(tmp_path: Path) -> None:
     store(tmp_path)
     context = multiprocessing.get_context("spawn")
     with context.Pool(8) as pool:
-        winners = pool.starmap(_race, [(str(tmp_path), f"a{n}") for n in range(8)])
+        winners = pool.starmap(race, [(f"file://{tmp_path}", f"a{n}") for n in range(8)])
     assert len(set(winners)) == 1
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from penstock.errors import StoreError
 from penstock.leases import LEASE
-from penstock.results import StageResult
 from penstock.store import Store
+from tests.penstock.test_store import race
 from tests.servers import S3
 
 pytestmark = pytest.mark.services
@@ -30,24 +30,13 @@ def store(s3: S3) -> Store:
     return made
 
 
-def result(attempt: str) -> StageResult:
-    return StageResult(
-        pipeline="p", stage="train", subject="", key="k", attempt=attempt, digest="d", state="ran",
-        started="2026-01-01T00:00:00", seconds=1.0,
-    )  # fmt: skip
-
-
-def _race(uri: str, attempt: str) -> str:
-    return Store(uri).commit(result(attempt)).attempt
-
-
 def test_one_winner_of_many(store: Store) -> None:
     """Eight processes that commit one key at once all get the same winner's result; the losers' folders are gone."""
     for attempt in range(8):
         store.write_json(f"p/train/k/a{attempt}/data.json", {})
     context = multiprocessing.get_context("spawn")
     with context.Pool(8) as pool:
-        winners = pool.starmap(_race, [(store.uri, f"a{attempt}") for attempt in range(8)])
+        winners = pool.starmap(race, [(store.uri, f"a{attempt}") for attempt in range(8)])
     assert len(set(winners)) == 1
     assert store.names("p/train/k") == ["_result.json", winners[0]]
 
