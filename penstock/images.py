@@ -83,7 +83,7 @@ class Builder:
         self.say("installing the job room's lock")
         self._run(
             [
-                _program("uv"), "pip", "install", "--quiet", "--require-hashes", "--target", context / "site",
+                _program("uv"), "pip", "install", "--quiet", "--cache-dir", self.here.var / "cache" / "uv", "--require-hashes", "--target", context / "site",
                 "--python", sys.executable, "--python-version", _MINOR, "--link-mode", "copy", "-r", context / "app" / _LOCK,
             ]
         )  # fmt: skip

@@ -47,7 +47,8 @@ def main() -> None:
             venv.create(VENV, symlinks=True)
         index = Index.find()
         _have_uv(index)
-        _install({**os.environ, **index.for_uv()})
+        # Nothing is written outside of .venv and var, uv's cache included.
+        _install({"UV_CACHE_DIR": str(ROOT / "var" / "cache" / "uv"), **os.environ, **index.for_uv()})
 
 
 @contextmanager
