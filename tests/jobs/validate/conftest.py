@@ -15,6 +15,7 @@ import pytest
 from jobs.common.job import Done
 from jobs.validate.engines import PANDAS_VALUES
 from jobs.validate.run import run
+from penstock import keys
 from penstock.results import GateResult, Input
 from penstock.settings import Settings, find_root
 from penstock.work import Item
@@ -70,7 +71,7 @@ def item_of(driver: Driver, tmp_path: Path) -> Callable[..., Item]:
         # An absolute path stands: the suite need not lie in the checkout.
         inputs = {
             "data": Input(path="example/collect/k/a", digest="d"),
-            "suite": Input(path=str(path), digest="s"),
+            "suite": Input(path=str(path), digest=keys.digest_bytes(path.read_bytes())),
         }
         spec = {"source": "things", "snapshot": False, "gate": gate}
         return driver.item(spec, subject="things@2013-06-01", inputs=inputs)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.validate.checks import ROWS
-from penstock.errors import DataError, SpecError
+from penstock.errors import DataError, KeyMismatch, SpecError
 from penstock.results import StageResult
 from tests.jobs.validate.conftest import expectation
 
@@ -191,3 +191,12 @@ def test_the_process_commits_a_refusal(driver, item_of, tmp_path: Path) -> None:
     report = json.loads(driver.store.read_bytes(f"{result.path}/validation.json"))
     assert [check["passed"] for check in report["checks"]] == [False, True]
     assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+def test_another_suite_than_was_planned_is_refused(driver, item_of, tmp_path: Path) -> None:
+    """The suite here is not the one that the key names, as in an image of other files: nothing is committed."""
+    item = item_of(TABLE, [NOT_NULL])
+    Path(item.inputs["suite"].path).write_text("{}")
+    ran = driver.process(item, tmp_path)
+    assert (ran.status, ran.outcome.kind, ran.result) == (KeyMismatch.exit_code, KeyMismatch.kind, None)
+    assert "things.json than is here" in ran.said
