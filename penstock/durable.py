@@ -11,6 +11,8 @@ from pathlib import Path
 from penstock.errors import StoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: What SQLite says of ENOSPC, and of the others.
+_SQLITE_FULL = ("database or disk is full", "disk I/O error")
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -37,6 +39,11 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 def no_room(error: OSError) -> bool:
     """Whether a write failed for want of space: the disk, the quota or the limit on a file's size is used up."""
     return error.errno in _FULL
+
+
+def says_no_room(text: str) -> bool:
+    """The same of another program's words, as Spark's or SQLite's: it passes the system's on in its own error."""
+    return any(words in text for words in (*map(os.strerror, _FULL), *_SQLITE_FULL))
 
 
 def not_written(error: OSError) -> StoreError:

@@ -113,9 +113,4 @@ def _died(stage: str, code: int) -> Outcome:
             next_step=f"give `resources={{'{stage}': ...}}` less memory or the machine more, then run again: what was done is kept",
         )
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return Outcome(
-        state="failed",
-        kind="crashed",
-        message=f"the job of stage {stage} ended {how} without an answer; its last lines in the task's log say more",
-        next_step="read the log; if it is a defect of Penstock, report it with these lines",
-    )
+    return Outcome.unanswered(stage, code, how)

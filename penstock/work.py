@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from penstock import keys
+from penstock.errors import PenstockError
 from penstock.results import Input
 
 
@@ -73,3 +74,15 @@ class Outcome(BaseModel):
     message: str | None = None
     next_step: str | None = None
     exit_code: int = 1
+
+    @classmethod
+    def unanswered(cls, stage: str, code: int, how: str) -> Outcome:
+        """The end of a job that left no answer: its exit status still says the kind, as where the disk took no byte."""
+        told = next((each for each in PenstockError.__subclasses__() if each.exit_code == code != 1), None)
+        return cls(
+            state="failed",
+            kind=told.kind if told else "crashed",
+            exit_code=code if told else 1,
+            message=f"the job of stage {stage} ended {how} without an answer; its last lines in the task's log say more",
+            next_step="read the log; if it is a defect of Penstock, report it with these lines",
+        )

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.errors import PenstockError
+from penstock.durable import says_no_room
+from penstock.errors import PenstockError, StoreError
 from penstock.redaction import redact
 from penstock.registry import Registry
 from penstock.settings import Settings
@@ -55,7 +56,7 @@ def tag_run(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
 
 @contextmanager
 def told(settings: Settings) -> Iterator[None]:
-    """Turn what MLflow raises (its database is locked or gone, its server is down) into a PenstockError."""
+    """Turn what MLflow raises (its database is locked, gone or full, its server is down) into a PenstockError."""
     try:
         yield
     except Exception as error:
@@ -63,7 +64,9 @@ def told(settings: Settings) -> Iterator[None]:
         # opened passes through MLflow as it is.
         if type(error).__module__ not in ("mlflow.exceptions", "sqlalchemy.exc"):
             raise
-        raise PenstockError(
-            redact(f"MLflow at {settings.mlflow_uri} refused: {str(error).partition(_STATEMENT)[0]}"),
+        text = str(error).partition(_STATEMENT)[0]
+        kind = StoreError if says_no_room(text) else PenstockError
+        raise kind(
+            redact(f"MLflow at {settings.mlflow_uri} refused: {text}"),
             next_step="see that it is up and its disk not full, then run again; what was done before is kept",
         ) from error

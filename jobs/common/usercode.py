@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from penstock.durable import says_no_room
 from penstock.errors import PenstockError, StoreError, UserCodeError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class UserCode:
         except PenstockError:
             raise
         except Exception as error:
-            if "No space left on device" in str(error):
+            if says_no_room(str(error)):
                 raise StoreError(
                     f"the disk is full: Spark could not write in {what} of pipeline {self.pipeline!r}",
                     next_step="free space, then run again; what was done before is kept",

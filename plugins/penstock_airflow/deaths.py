@@ -39,10 +39,8 @@ def of(stage: str, pod: k8s.V1Pod, event: Mapping[str, Any]) -> Outcome | None:
             f"give the stage more: resources={{'{stage}': {{'memory': ...}}}}",
         )
     if ended is not None:
-        return _outcome(
-            "crashed",
-            f"the pod of stage {stage} ended with exit code {ended.exit_code} ({ended.reason}) without an answer",
-            "read the last lines of the task's log; if it is a defect of Penstock, report it with these lines",
+        return Outcome.unanswered(
+            stage, ended.exit_code, f"in its pod with exit code {ended.exit_code} ({ended.reason})"
         )
     if waiting is not None and waiting.reason in _NO_IMAGE:
         return _outcome(

@@ -45,6 +45,22 @@ class Project:
         assert process.returncode == status, f"{arguments}: exit {process.returncode}\n{err}\n{out}"
         return json.loads(out) if out.strip() else None
 
+    def jobs(self, stage: str) -> list[int]:
+        """The processes of this project's jobs of a stage (of any, for ""): each leads its own group."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                command = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+            except OSError:
+                continue
+            words = [word.decode(errors="replace") for word in command]
+            mine = any(word.startswith(f"{self.var}/tmp/") for word in words)
+            if mine and any(
+                word == f"jobs.{stage}" or (not stage and word.startswith("jobs.")) for word in words
+            ):
+                found.append(int(entry.name))
+        return found
+
 
 @pytest.fixture(scope="module")
 def make_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Project]]:

@@ -71,11 +71,17 @@ outcome.write_text({DONE!r})
 )  # fmt: skip
 def test_without_a_readable_answer_it_died(runner_of: MakeRunner, written: str | None) -> None:
     """An outcome that is missing, empty, half or none of ours is a crash with its exit status, never an exception."""
-    run = runner_of((f"outcome.write_text({written!r})" if written is not None else "") + "\nsys.exit(3)")
+    run = runner_of((f"outcome.write_text({written!r})" if written is not None else "") + "\nsys.exit(1)")
     outcome = run(REQUEST)
     assert (outcome.state, outcome.kind) == ("failed", "crashed")
     assert outcome.message is not None
-    assert "stage train ended with exit code 3 without an answer" in outcome.message
+    assert "stage train ended with exit code 1 without an answer" in outcome.message
+
+
+def test_without_an_answer_the_exit_status_says_the_kind(runner_of: MakeRunner) -> None:
+    """A disk that took not even the answer: the failure is the store's still, and may be tried again."""
+    outcome = runner_of(f"sys.exit({StoreError.exit_code})")(REQUEST)
+    assert (outcome.kind, outcome.exit_code) == (StoreError.kind, StoreError.exit_code)
 
 
 @pytest.mark.parametrize(("sent", "kind"), [(signal.SIGKILL, "killed"), (signal.SIGSEGV, "crashed")])

@@ -43,6 +43,10 @@ def container(**state: Any) -> list[dict[str, Any]]:
             "crashed", "exit code 1", "log", id="crashed",
         ),
         pytest.param(
+            {"phase": "Failed", "containerStatuses": container(terminated={"exitCode": 7, "reason": "Error"})},
+            "store", "without an answer", "log", id="store",
+        ),
+        pytest.param(
             {
                 "phase": "Pending",
                 "containerStatuses": container(waiting={"reason": "ImagePullBackOff", "message": "not found"}),
@@ -79,7 +83,7 @@ def test_each_cause_is_told_apart(status: dict[str, Any], kind: str, message: st
     assert found.next_step is not None
     assert message in found.message
     assert next_step in found.next_step
-    assert (kind in RETRYABLE) == (kind in ("evicted", "crashed", "lost"))
+    assert (kind in RETRYABLE) == (kind in ("evicted", "crashed", "store", "lost"))
 
 
 def test_a_pod_that_ended_well_is_no_death() -> None:

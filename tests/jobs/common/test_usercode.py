@@ -13,9 +13,10 @@ from penstock.errors import DataError, StoreError, UserCodeError
 CODE = UserCode("shop", Path("/project/dags/shop"), ModuleType("model"))
 
 
-def test_a_full_disk_is_the_stores_error() -> None:
+@pytest.mark.parametrize("said", ["No space left on device", "Disk quota exceeded", "File too large"])
+def test_a_full_disk_is_the_stores_error(said: str) -> None:
     """Spark wraps the system's error in its own: it is told as the store's, with what to do."""
-    text = "Job aborted due to stage failure: java.io.IOException: No space left on device\n\tat java.base/x.Y.z(Z.java)"
+    text = f"Job aborted due to stage failure: java.io.IOException: {said}\n\tat java.base/x.Y.z(Z.java)"
     with pytest.raises(StoreError, match="the disk is full") as raised, CODE.blamed("features()"):
         raise RuntimeError(text)
     assert "free space" in str(raised.value.next_step)
