@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock import code
+from penstock import code, jars
 from penstock.code import BuildRecord
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
@@ -25,7 +25,7 @@ from penstock.stages import RECORD
 
 #: Our own code in the job image, at the same place as in the checkout.
 _CODE = ("penstock", "jobs", "images/function")
-_LOCK = "images/job/requirements.txt"
+_LOCK, _JARS = "images/job/requirements.txt", "images/job/jars.txt"
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 _MINOR = "{}.{}".format(*sys.version_info[:2])
 
@@ -73,6 +73,13 @@ class Builder:
             shutil.copyfile(self.here.root / _LOCK, lock)
             (context / "app" / "dags").mkdir()
             self._install(context)
+            jars.fetch(
+                self.here.root / _JARS,
+                self.here.var / "cache" / "jars",
+                context / "site" / "pyspark" / "jars",
+            )
+            for name in ("executor.py", "decommission"):
+                shutil.copy(self.here.root / "images" / "job" / name, context / name)
             arguments = {"PYTHON_VERSION": _MINOR}
             if self.base_image:
                 arguments["BASE_IMAGE"] = self.base_image

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 from filelock import FileLock
@@ -73,6 +73,12 @@ class Store:
     def read_bytes(self, relative: str) -> bytes:
         with self._named_errors("read", relative):
             return bytes(self.fs.cat_file(self.path(relative)))
+
+    @contextmanager
+    def open(self, relative: str) -> Iterator[IO[bytes]]:
+        """A stored file, to read some of it where it lies."""
+        with self._named_errors("read", relative), self.fs.open(self.path(relative), "rb") as file:
+            yield file
 
     def read_json(self, relative: str) -> Any | None:
         """The JSON value at a path, or None where there is none."""

@@ -51,6 +51,27 @@ class Item(BaseModel):
         return cls(subject=subject, spec=spec, inputs=inputs, salt=salt, key=key)
 
 
+class ExecutorPods(BaseModel):
+    """Pods that a stage's Spark work is spread over where it has `above_rows` rows: at most `count`, each of `pod`.
+
+    `pod` is a template in Kubernetes' JSON, whose container bears `container`'s name. Spark's own log of the work is
+    kept below `events`, a path in the store, by the name `application`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int
+    cpu: float
+    memory: str
+    above_rows: int
+    namespace: str
+    image: str
+    container: str
+    pod: dict[str, Any]
+    application: str
+    events: str
+
+
 class Request(BaseModel):
     """What one job process does: the items of one stage that no earlier run has done."""
 
@@ -62,6 +83,7 @@ class Request(BaseModel):
     items: list[Item]
     cpu: float | None = None
     memory: str | None = None
+    executors: ExecutorPods | None = None
 
 
 class Outcome(BaseModel):

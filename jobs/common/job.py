@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import fsspec
 
@@ -56,6 +56,10 @@ class Work:
     def put(self, local: Path, name: str) -> None:
         """Copy a local file or folder into the attempt's folder."""
         self.store.put(local, f"{self.folder}/{name}")
+
+    def open(self, name: str, part: str) -> AbstractContextManager[IO[bytes]]:
+        """A file of the input called `name`, to read some of it where it lies."""
+        return self.store.open(f"{self.item.inputs[name].path}/{part}")
 
     def fetch(self, name: str, part: str) -> Path:
         """A local path with a part (file or folder) of the input called `name`."""

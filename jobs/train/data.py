@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.common.spark import by_id, uri
+from jobs.common.spark import by_id, input_uri
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -23,7 +23,7 @@ def load(work: Work, spark: SparkSession, problem: Problem, *splits: str, weight
     """
     from pyspark.sql import functions as F
 
-    frame = spark.read.parquet(*[uri(work.fetch("features", split)) for split in splits])
+    frame = spark.read.parquet(*[input_uri(work, spark, "features", split) for split in splits])
     if problem.labels is not None:
         metadata = {
             "ml_attr": {"type": "nominal", "name": problem.label, "vals": list(map(str, problem.labels))}

@@ -50,13 +50,13 @@ def run(work: Work) -> Done:
 
 def _train(work: Work, spark: SparkSession, problem: Problem, runs: Runs) -> Done:
     from jobs.common import metrics, usercode
-    from jobs.common.spark import uri
+    from jobs.common.spark import output_uri, said
     from jobs.train import samples, scoring
 
     code = usercode.load(work.request.pipeline, work.settings.dags, spark)
     trials, best, model = _fit(work, spark, problem, code, runs)
-    with work.writing("model") as folder, code.blamed("saving the model"):
-        model.save(uri(folder))
+    with output_uri(work, spark, "model") as place, code.blamed("saving the model"):
+        model.save(place)
     scored = _score_holdout(work, spark, problem, code, model)
     classes = None if problem.classes is None else len(problem.classes)
     columns = scoring.arrays(scored, problem.label, classes)
@@ -69,10 +69,10 @@ def _train(work: Work, spark: SparkSession, problem: Problem, runs: Runs) -> Don
     found = {name: value for name, value in found.items() if math.isfinite(value)}
     refused = scored[scoring.PREDICTION].null_count
     _write(work, scored, samples.make(spark, model, scored, problem), trials)
-    said = ", ".join(f"{name} {value:.4f}" for name, value in found.items())
+    values = ", ".join(f"{name} {value:.4f}" for name, value in found.items())
     base = _base_rate(columns[0], classes)
     print(
-        f"holdout: {scored.num_rows} rows, base rate {base:.4f}, {said}; {refused} rows refused", flush=True
+        f"holdout: {scored.num_rows} rows, base rate {base:.4f}, {values}; {refused} rows refused", flush=True
     )
     runs.end(best.params, found, [trial.to_json() for trial in trials])
     return Done(
@@ -90,6 +90,7 @@ def _train(work: Work, spark: SparkSession, problem: Problem, runs: Runs) -> Don
             "mlflow_run_id": runs.parent,
             "mlflow_experiment_id": runs.experiment,
             "stages": [type(stage).__name__ for stage in model.stages],
+            **said(spark),
         },
     )
 

@@ -25,14 +25,47 @@ _INSTANTS = "a date such as 2013-01-01, or a time such as 2013-01-01T06:00 (UTC,
 StageName = Literal["collect", "validate", "features", "train", "register", "validate_model", "deploy"]
 
 
+Memory = Annotated[str, Field(pattern=r"^[1-9]\d*(Mi|Gi)$")]
+
+
+class Executors(BaseModel):
+    """Spark executors of a stage that runs as a pod: at most `count` pods, each with its CPU and memory.
+
+    Work on fewer rows than `above_rows` stays in the stage's own pod, where it is done sooner.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: Annotated[int, Field(ge=1)]
+    cpu: Annotated[float, Field(gt=0)] = 1
+    memory: Memory = "2Gi"
+    above_rows: Annotated[int, Field(ge=0)] = 5_000_000
+
+
+class Toleration(BaseModel):
+    """A taint that a stage's pod may live with, in Kubernetes' own words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
 class Resources(BaseModel):
-    """What one stage may use: CPU cores, memory (Kubernetes notation, `2Gi`), GPUs."""
+    """What one stage may use: CPU cores, memory (Kubernetes notation, `2Gi`), GPUs; and as a pod, where it runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cpu: Annotated[float, Field(gt=0)] | None = None
-    memory: Annotated[str, Field(pattern=r"^[1-9]\d*(Mi|Gi)$")] | None = None
+    memory: Memory | None = None
     gpu: Annotated[int, Field(ge=0)] = 0
+    executors: Executors | None = None
+    node_selector: dict[str, str] = {}
+    tolerations: list[Toleration] = []
+    service_account: str | None = None
+    priority_class: str | None = None
 
 
 class Function(BaseModel):
@@ -103,6 +136,16 @@ class Pipeline(BaseModel):
         if all(source.snapshot for source in sources):
             raise ValueError("at least one source needs a time column (time=...)")
         return sources
+
+    @field_validator("resources")
+    @classmethod
+    def _spark_stages(cls, resources: dict[StageName, Resources]) -> dict[StageName, Resources]:
+        spread = {name for name, given in resources.items() if given.executors is not None}
+        if others := sorted(spread - {"features", "train"}):
+            raise ValueError(
+                f"executors are for features and train, which run Spark; given for {', '.join(others)}"
+            )
+        return resources
 
     @field_validator("time", "id")
     @classmethod

@@ -5,12 +5,14 @@ What may mend by itself is retried (penstock_airflow.steps.RETRYABLE); the rest 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from penstock.work import Outcome
 
 if TYPE_CHECKING:
+    from kubernetes.client import ApiException
     from kubernetes.client import models as k8s
 
 #: Why a container waits, where waiting longer does not help.
@@ -70,6 +72,22 @@ def of(stage: str, pod: k8s.V1Pod, event: Mapping[str, Any]) -> Outcome | None:
     )
 
 
+def refused(stage: str, error: ApiException) -> Outcome:
+    """The cluster did not take the pod: its quota is used up, or Airflow may not make one."""
+    said = _said(error)
+    if "exceeded quota" in said:
+        return _outcome(
+            "quota",
+            f"the quota of the namespace has no room for the pod of stage {stage}: {said}",
+            "wait for other pods to end, ask for less in the stage's resources, or raise the quota",
+        )
+    return _outcome(
+        "pod",
+        f"the cluster refused the pod of stage {stage}: {said}",
+        "see Airflow's section [penstock] and the rights of its service account (deploy/base)",
+    )
+
+
 def gone(stage: str) -> Outcome:
     """The pod is not there any more: its node was lost, or it was deleted."""
     return _outcome(
@@ -86,6 +104,14 @@ def without_a_word(stage: str) -> Outcome:
         f"the job of stage {stage} ended without an answer in the store",
         "see that the pod's secret names the same store as Airflow (PENSTOCK_STORE)",
     )
+
+
+def _said(error: ApiException) -> str:
+    """The API server's own sentence."""
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"
 
 
 def _container(pod: k8s.V1Pod) -> k8s.V1ContainerStatus | None:

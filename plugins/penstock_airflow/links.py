@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import attrs
-from airflow.sdk import BaseOperatorLink
+from airflow.sdk import BaseOperatorLink, conf
 
 from penstock.record import Entry
 from penstock.spec.pipeline import Pipeline
@@ -41,7 +41,7 @@ class StageLink(BaseOperatorLink):
 
 
 #: The buttons that any stage may have.
-LINKS = (StageLink("Report"), StageLink("MLflow run"), StageLink("Function"))
+LINKS = tuple(map(StageLink, ("Report", "MLflow run", "Spark history", "Function")))
 
 
 def buttons(pipeline: Pipeline, stage: str) -> list[BaseOperatorLink]:
@@ -64,6 +64,12 @@ def links_of(entry: Entry) -> dict[str, str]:
     experiment = entry.summary.get("mlflow_experiment_id")
     if run and experiment and ui:
         links["MLflow run"] = f"{ui}/#/experiments/{experiment}/runs/{run}"
+    application, history = (
+        entry.summary.get("spark_application"),
+        conf.get("penstock", "history_server", fallback=None),
+    )
+    if application and history:
+        links["Spark history"] = f"{history}/history/{application}"
     if url := entry.summary.get("url"):
         links["Function"] = f"{url}/docs"
     return links

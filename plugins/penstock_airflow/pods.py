@@ -14,21 +14,17 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import ApiException
-from kubernetes.client import models as k8s
 
 from penstock import code, settings
 from penstock.chain import Chain
-from penstock.spec.pipeline import Pipeline
+from penstock.spec.pipeline import Pipeline, Resources
 from penstock.work import Outcome, Request
-from penstock_airflow import deaths
+from penstock_airflow import deaths, executors, shape
 from penstock_airflow.links import buttons
 from penstock_airflow.steps import take
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-_USER = 10001  # images/job/Dockerfile
-_SCRATCH = "/scratch"
 
 
 class PodStageOperator(KubernetesPodOperator):
@@ -41,46 +37,24 @@ class PodStageOperator(KubernetesPodOperator):
     template_fields = ("interval",)
 
     def __init__(self, *, pipeline: Pipeline, interval: str | None = None, **kwargs: Any) -> None:
-        given = pipeline.resources.get(kwargs["task_id"])
+        given = pipeline.resources.get(kwargs["task_id"], Resources())
+        driver = given.executors is not None
         super().__init__(
             name=f"{pipeline.name}-{kwargs['task_id']}"[:50],
-            namespace=conf.get("penstock", "namespace", fallback="penstock"),
+            namespace=shape.namespace(),
             config_file=conf.get("penstock", "kube_config", fallback=None),
-            service_account_name=conf.get("penstock", "service_account", fallback="penstock-job"),
-            automount_service_account_token=False,
-            # Where the store and MLflow are, and the keys to them: by reference, never in the pod's own text.
-            env_from=[
-                k8s.V1EnvFromSource(
-                    secret_ref=k8s.V1SecretEnvSource(
-                        name=conf.get("penstock", "secret", fallback="penstock-job")
-                    )
-                )
-            ],
+            service_account_name=given.service_account or shape.account(driver),
+            # Only a driver speaks to the cluster.
+            automount_service_account_token=driver,
+            env_vars=shape.own_address() if driver else [],
+            env_from=shape.secrets(),
             cmds=["python3"],
-            container_resources=_resources(given),
-            security_context=k8s.V1PodSecurityContext(
-                run_as_non_root=True,
-                run_as_user=_USER,
-                fs_group=_USER,
-                seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
-            ),
-            container_security_context=k8s.V1SecurityContext(
-                allow_privilege_escalation=False,
-                read_only_root_filesystem=True,
-                capabilities=k8s.V1Capabilities(drop=["ALL"]),
-            ),
-            volumes=[
-                k8s.V1Volume(
-                    name="scratch",
-                    empty_dir=k8s.V1EmptyDirVolumeSource(
-                        size_limit=conf.get("penstock", "scratch", fallback="20Gi")
-                    ),
-                )
-            ],
-            volume_mounts=[
-                k8s.V1VolumeMount(name="scratch", mount_path=_SCRATCH, sub_path="scratch"),
-                k8s.V1VolumeMount(name="scratch", mount_path="/tmp", sub_path="tmp"),  # noqa: S108 - in the pod
-            ],
+            container_resources=shape.resources(given.cpu, given.memory, given.gpu),
+            security_context=shape.POD_SECURITY,
+            container_security_context=shape.CONTAINER_SECURITY,
+            volumes=[shape.scratch()],
+            volume_mounts=shape.mounts("/scratch", "/tmp"),  # noqa: S108 - in the pod
+            **shape.placement(given),
             deferrable=True,
             poll_interval=conf.getfloat("penstock", "poll_interval", fallback=1.0),
             logging_interval=5,
@@ -94,6 +68,7 @@ class PodStageOperator(KubernetesPodOperator):
         )
         self.pipeline = pipeline
         self.interval = interval
+        self.given = given
         self.operator_extra_links = buttons(pipeline, self.task_id)
         self.links: Mapping[str, str] = {}
 
@@ -119,7 +94,10 @@ class PodStageOperator(KubernetesPodOperator):
                 return ended
             if death is not None:
                 return death
-            self._begin(chain, context, request)
+            try:
+                self._begin(chain, context, request)
+            except ApiException as error:
+                return deaths.refused(request.stage, error)
             # A pod that had ended before it was waited for.
             return self._outcome(chain, context, request) or deaths.without_a_word(request.stage)
 
@@ -127,15 +105,19 @@ class PodStageOperator(KubernetesPodOperator):
 
     def _begin(self, chain: Chain, context: Context, request: Request) -> None:
         place = self._place(context)
-        chain.store.remove(f"{place}/outcome.json")
-        chain.store.write_json(f"{place}/request.json", request.model_dump(mode="json"))
-        self.image = code.of_image(chain.settings, self.pipeline).image
+        record = code.of_image(chain.settings, self.pipeline)
+        self.image = record.image
         self.labels = {
             "penstock/pipeline": request.pipeline,
             "penstock/stage": request.stage,
             "penstock/key": request.items[0].key,
         }
         self.annotations = {"penstock/run": request.run, "penstock/owner": self.pipeline.owner}
+        if self.given.executors is not None:
+            spread = executors.pods(self.given, request, record.image, self.labels, self.annotations)
+            request = request.model_copy(update={"executors": spread})
+        chain.store.remove(f"{place}/outcome.json")
+        chain.store.write_json(f"{place}/request.json", request.model_dump(mode="json"))
         self.arguments = [
             "-m", f"jobs.{request.stage}",
             "--request", chain.store.uri_of(f"{place}/request.json"),
@@ -164,18 +146,3 @@ class PodStageOperator(KubernetesPodOperator):
                 raise
             return deaths.gone(self.task_id)
         return deaths.of(self.task_id, pod, event)
-
-
-def _resources(given: Any) -> k8s.V1ResourceRequirements | None:
-    if given is None:
-        return None
-    limits = {
-        name: value
-        for name, value in {"memory": given.memory, "nvidia.com/gpu": given.gpu or None}.items()
-        if value
-    }
-    requests = {**limits, **({"cpu": given.cpu} if given.cpu else {})}
-    return k8s.V1ResourceRequirements(
-        requests={name: str(value) for name, value in requests.items()},
-        limits={name: str(value) for name, value in limits.items()},
-    )

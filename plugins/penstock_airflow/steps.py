@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 #: Failures that another try may mend; the others would only fail again.
-RETRYABLE = {"source-unavailable", "store", "killed", "crashed", "deploy", "target", "evicted", "lost"}
+RETRYABLE = {
+    "source-unavailable",
+    "store",
+    "killed",
+    "crashed",
+    "deploy",
+    "target",
+    "evicted",
+    "lost",
+    "quota",
+}
 
 
 def take(operator: Any, chain: Chain, context: Context, start: Start) -> dict[str, Any]:

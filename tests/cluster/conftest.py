@@ -8,20 +8,23 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import yaml
 from kubernetes import client, config, watch
+from kubernetes.utils import create_from_dict
 
 from penstock.targets.embedded import EmbeddedTarget
-from tests.e2e.conftest import ROOT, Project, make_project
+from tests.e2e.conftest import ROOT, Project, projects
 from tests.servers import S3, free_port, mlflow_server, until
 
-__all__ = ["make_project"]
-
+PIPELINE = "parcels_late"
 #: Where images go, and what the job image stands on where the usual base cannot be had.
 REGISTRY, BASE_IMAGE = "PENSTOCK_REGISTRY", "PENSTOCK_BASE_IMAGE"
 
@@ -56,9 +59,8 @@ def cluster() -> Iterator[Cluster]:
     node = core.list_node().items[0]
     address = next(each.address for each in node.status.addresses if each.type == "InternalIP")
     name = f"penstock-test-{secrets.token_hex(3)}"
-    namespace, account, _ = manifests(name)
-    core.create_namespace(namespace)
-    core.create_namespaced_service_account(name, account)
+    for each in manifests(name):
+        create_from_dict(core.api_client, each)
     found = Cluster(core, name, address)
     threading.Thread(target=found.watch, daemon=True).start()
     yield found
@@ -97,41 +99,80 @@ def host(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     process.wait()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def project(
-    make_project: Callable[[], Project], cluster: Cluster, s3: S3, mlflow: str, host: dict[str, str]
-) -> Project:
+    tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, s3: S3, mlflow: str, host: dict[str, str]
+) -> Iterator[Project]:
     """A project whose stages run as pods: what they need is in a secret, and Airflow knows the same."""
-    made = make_project()
     places = {**s3.environment, **host, "PENSTOCK_STORE": "s3://penstock/main", "PENSTOCK_MLFLOW_URI": mlflow}
-    *_, secret = manifests(cluster.namespace)
-    documented = {name for name in secret["stringData"] if not name.startswith("PENSTOCK_CONN_")}
-    assert documented <= set(places)
-    cluster.core.create_namespaced_secret(cluster.namespace, {**secret, "stringData": places})
-    made.environment.update(
-        places,
-        AIRFLOW__PENSTOCK__RUNNER="kubernetes",
-        AIRFLOW__PENSTOCK__NAMESPACE=cluster.namespace,
-        AIRFLOW__PENSTOCK__SCHEDULE_TIMEOUT="20",
-        AIRFLOW__PENSTOCK__KUBE_CONFIG=os.environ["KUBECONFIG"],
+    assert documented() <= set(places)
+    cluster.core.create_namespaced_secret(
+        cluster.namespace, {"metadata": {"name": "penstock-job"}, "stringData": places}
     )
-    return made
+    with projects(tmp_path_factory) as make:
+        made = make()
+        made.environment.update(
+            places,
+            AIRFLOW__PENSTOCK__RUNNER="kubernetes",
+            AIRFLOW__PENSTOCK__NAMESPACE=cluster.namespace,
+            AIRFLOW__PENSTOCK__SCHEDULE_TIMEOUT="20",
+            AIRFLOW__PENSTOCK__KUBE_CONFIG=os.environ["KUBECONFIG"],
+        )
+        yield made
 
 
-def manifests(namespace: str) -> list[dict[str, Any]]:
-    """What docs/kubernetes.md asks of a cluster, in another namespace."""
-    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/kubernetes.md").read_text(), re.DOTALL)
-    found = list(yaml.safe_load_all(block))
-    for each in found:
-        where = each["metadata"]
-        where["name" if each["kind"] == "Namespace" else "namespace"] = namespace
-    return found
-
-
-def build(project: Project, pipeline: str) -> None:
-    """`penstock image build` of a pipeline."""
+@pytest.fixture(scope="session")
+def up(project: Project) -> Project:
+    """The scaffold's pipeline with its data in the bucket and its image built; Airflow runs."""
+    project.penstock("init", PIPELINE)
+    spec = spec_of(project)
+    spec.write_text(spec.read_text().replace('"data/', '"s3://penstock/data/'))
+    fsspec.filesystem("s3").put(f"{project.root}/data/", "penstock/data", recursive=True)
     base = os.environ.get(BASE_IMAGE)
     project.penstock(
-        "image", "build", pipeline, "--registry", os.environ.get(REGISTRY, "localhost:5000/penstock"),
+        "image", "build", PIPELINE, "--registry", os.environ.get(REGISTRY, "localhost:5000/penstock"),
         *(["--base-image", base] if base else []),
     )  # fmt: skip
+    project.penstock("up")
+    return project
+
+
+@pytest.fixture(scope="session")
+def first(up: Project) -> Any:
+    """The answer of a first run."""
+    return up.penstock("run", PIPELINE, "--airflow")
+
+
+def spec_of(project: Project) -> Path:
+    """The file with the pipeline's declaration."""
+    return project.root / "dags" / PIPELINE / "pipeline.py"
+
+
+@contextmanager
+def declared(project: Project, fields: str) -> Iterator[None]:
+    """The pipeline with more fields in its declaration, meanwhile."""
+    spec = spec_of(project)
+    text = spec.read_text()
+    spec.write_text(text.replace("    slices=", f"    {fields},\n    slices="))
+    try:
+        yield
+    finally:
+        spec.write_text(text)
+
+
+def manifests(namespace: str) -> Iterator[dict[str, Any]]:
+    """What deploy/base gives a cluster, in another namespace."""
+    base = ROOT / "deploy" / "base"
+    for name in yaml.safe_load((base / "kustomization.yaml").read_text())["resources"]:
+        for each in yaml.safe_load_all((base / name).read_text()):
+            each["metadata"]["name" if each["kind"] == "Namespace" else "namespace"] = namespace
+            for subject in each.get("subjects", []):
+                subject["namespace"] = namespace
+            yield each
+
+
+def documented() -> set[str]:
+    """What docs/kubernetes.md says of the secret, but for connections."""
+    (block,) = re.findall(r"```ini\n(.*?)```", (ROOT / "docs/kubernetes.md").read_text(), re.DOTALL)
+    names = {line.partition("=")[0] for line in block.splitlines()}
+    return {name for name in names if not name.startswith("PENSTOCK_CONN_")}

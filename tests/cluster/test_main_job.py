@@ -6,34 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 
-from tests.cluster.conftest import Cluster, build
+from tests.cluster.conftest import PIPELINE, Cluster, declared
 from tests.e2e.conftest import Project
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
-PIPELINE = "parcels_late"
 RECORD = {"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_kg": None}
-
-
-@pytest.fixture(scope="module")
-def up(project: Project) -> Project:
-    """The scaffold's pipeline with its data in the bucket and its image built; Airflow runs."""
-    project.penstock("init", PIPELINE)
-    spec = project.root / "dags" / PIPELINE / "pipeline.py"
-    spec.write_text(spec.read_text().replace('"data/', '"s3://penstock/data/'))
-    fsspec.filesystem("s3").put(f"{project.root}/data/", "penstock/data", recursive=True)
-    build(project, PIPELINE)
-    project.penstock("up")
-    return project
-
-
-@pytest.fixture(scope="module")
-def first(up: Project) -> Any:
-    """The answer of a first run."""
-    return up.penstock("run", PIPELINE, "--airflow")
 
 
 def test_it_ends_on_a_live_function(up: Project, first: Any, cluster: Cluster) -> None:
@@ -86,25 +66,25 @@ def test_a_stale_image_starts_no_pod(up: Project, first: Any, cluster: Cluster) 
     ("resources", "why", "next_step"),
     [
         ('{"collect": {"memory": "48Mi"}}', "killed for want of memory", "give the stage more"),
-        ('{"collect": {"cpu": 900}}', "no node takes the pod", "ask for less"),
+        (
+            '{"collect": {"node_selector": {"pool": "none"}}}',
+            "no node takes the pod",
+            "give the cluster a node",
+        ),
+        ('{"collect": {"cpu": 900}}', "exceeded quota", "raise the quota"),
     ],
-    ids=["memory", "cpu"],
+    ids=["memory", "node", "quota"],
 )
 def test_what_a_pod_lacks_is_named(
     up: Project, first: Any, cluster: Cluster, resources: str, why: str, next_step: str
 ) -> None:
     """The failure says which stage, what was seen and what to change; no pod is left."""
-    spec = up.root / "dags" / PIPELINE / "pipeline.py"
-    text = spec.read_text()
-    spec.write_text(text.replace("    slices=", f"    retries=0, resources={resources},\n    slices="))
-    try:
+    with declared(up, f"retries=0, resources={resources}"):
         said = up.start("run", PIPELINE, "--airflow", "--force", "collect")
         out, err = said.communicate()
-        assert said.returncode != 0
-        assert why in out + err
-        assert next_step in out + err
-    finally:
-        spec.write_text(text)
+    assert said.returncode != 0
+    assert why in out + err
+    assert next_step in out + err
     assert cluster.pods() == []
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,13 @@ class Project:
         return found
 
 
-@pytest.fixture(scope="module")
-def make_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Project]]:
+@contextmanager
+def projects(folder: pytest.TempPathFactory) -> Iterator[Callable[[], Project]]:
     """Makes empty projects; what runs in them is stopped at the end."""
     made: list[Project] = []
 
     def make() -> Project:
-        root = tmp_path_factory.mktemp("project")
+        root = folder.mktemp("project")
         for name in SHARED:
             (root / name).symlink_to(ROOT / name)
         for name in ("dags", "expectations"):
@@ -86,3 +87,10 @@ def make_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     yield make
     for project in made:
         project.penstock("down")
+
+
+@pytest.fixture(scope="module")
+def make_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Project]]:
+    """Projects that end with the module's tests."""
+    with projects(tmp_path_factory) as make:
+        yield make

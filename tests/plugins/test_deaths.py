@@ -5,10 +5,11 @@ The statuses are what a real kubelet and scheduler wrote (tests/cluster makes th
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, ApiException
 from kubernetes.client import models as k8s
 
 from penstock_airflow import deaths
@@ -92,3 +93,21 @@ def test_a_pod_that_ended_well_is_no_death() -> None:
         phase="Succeeded", containerStatuses=container(terminated={"exitCode": 0, "reason": "Completed"})
     )
     assert deaths.of("train", ended, {"status": "success"}) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "next_step"),
+    [
+        ('pods "x" is forbidden: exceeded quota: penstock, requested: requests.cpu=900', "quota", "raise the quota"),
+        ('pods is forbidden: User "a" cannot create resource "pods"', "pod", "deploy/base"),
+    ],
+)  # fmt: skip
+def test_a_pod_that_the_cluster_does_not_take(message: str, kind: str, next_step: str) -> None:
+    """The API server's own sentence; a quota that is used up may have room later, a missing right will not."""
+    error = ApiException(status=403, reason="Forbidden")
+    error.body = json.dumps({"message": message})
+    found = deaths.refused("train", error)
+    assert found.kind == kind
+    assert message in str(found.message)
+    assert next_step in str(found.next_step)
+    assert (kind in RETRYABLE) == (kind == "quota")

@@ -54,6 +54,10 @@ def test_the_other_stages_buttons(monkeypatch: pytest.MonkeyPatch) -> None:
     assert links_of(trained) == {}
     monkeypatch.setenv("PENSTOCK_MLFLOW_UI", "http://mlflow")
     assert links_of(trained) == {"MLflow run": "http://mlflow/#/experiments/1/runs/r"}
+    monkeypatch.setenv("AIRFLOW__PENSTOCK__HISTORY_SERVER", "http://history")
+    assert links_of(entry("train", spark_application="train-k-1")) == {
+        "Spark history": "http://history/history/train-k-1"
+    }
     judged = entry("validate_model", item("", "k", "validate_model"))
     assert links_of(judged) == {"Report": "/penstock/artifacts/flights/validate_model/k/a/report.html"}
     assert links_of(entry("deploy", url="http://host/functions/f")) == {
@@ -69,7 +73,7 @@ def test_airflow_s_server_knows_the_buttons() -> None:
     assert validate.extra_links == ["Data Docs: flights", "Data Docs: planes", "Data Docs: weather_hourly"]
     assert set(links_of(REFUSED)) <= set(validate.extra_links)
     for stage in ("train", "validate_model", "deploy"):
-        assert dag.get_task(stage).extra_links == ["Function", "MLflow run", "Report"]
+        assert dag.get_task(stage).extra_links == ["Function", "MLflow run", "Report", "Spark history"]
     for task in dag.task_dict.values():
         keys = [link.xcom_key for link in task.operator_extra_link_dict.values()]
         assert len(set(keys)) == len(keys)

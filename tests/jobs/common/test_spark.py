@@ -13,14 +13,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-@pytest.mark.parametrize(
-    ("memory", "heap"), [(None, "2g"), ("2Gi", "1228m"), ("1536Mi", "921m"), ("256Mi", "512m")]
-)
-def test_the_heap_leaves_room_for_python(memory: str | None, heap: str) -> None:
-    """A stage's memory is shared by the JVM's heap and the rest; the heap is never too small for Spark."""
-    assert common.heap(memory) == heap
-
-
 def test_a_java_of_another_version_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """JAVA_HOME counts where it is Java 17 or 21; else the Java of the Python package does, wrapped for Spark."""
     java = tmp_path / "bin" / "java"

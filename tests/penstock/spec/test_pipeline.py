@@ -221,3 +221,12 @@ def test_schema_can_be_printed() -> None:
     schema = Pipeline.model_json_schema()
     assert {"name", "sources", "gates", "search", "window"} <= set(schema["properties"])
     assert json.dumps(schema)
+
+
+def test_executors_are_for_the_stages_that_run_spark(fields: dict[str, Any]) -> None:
+    """Given for another stage, or placed by a word that Kubernetes lacks, they are refused with what is allowed."""
+    executors = {"count": 2}
+    Pipeline(**fields, resources={"features": {"executors": executors}, "train": {"executors": executors}})
+    said = faults(fields, resources={"collect": {"executors": executors}})
+    assert "executors are for features and train, which run Spark; given for collect" in said
+    assert "NoSchedule" in faults(fields, resources={"train": {"tolerations": [{"effect": "Never"}]}})

@@ -1,0 +1,109 @@
+"""Spark on executor pods: the same model on any number of them, and when one is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pytest
+
+from penstock.results import StageResult
+from penstock.store import Store
+from tests.cluster.conftest import PIPELINE, Cluster, declared
+from tests.e2e.conftest import Project
+from tests.servers import until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.spark, pytest.mark.timeout(1800)]
+
+#: To what two models' answers may differ, which were fitted on other numbers of executors.
+TOLERANCE = 1e-9
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_same_model_on_any_number(up: Project, first: Any, cluster: Cluster, count: int) -> None:
+    """Features and model made on executors are those that one pod made; Spark's log is kept; no pod is left."""
+    before = len(cluster.started)
+    with spread(up, count):
+        answer = up.penstock("run", PIPELINE, "--airflow", "--force", "features")
+    executors = [name for name in cluster.started[before:] if "-exec-" in name]
+    assert len(executors) == 2 * count
+    assert cluster.pods() == []
+    same_model(answer, first)
+    for stage in ("features", "train"):
+        application = result(answer, stage).summary["spark_application"]
+        assert events(application), application
+
+
+def test_a_lost_executor_changes_nothing(up: Project, first: Any, cluster: Cluster) -> None:
+    """An executor that is killed while the model is fitted: the run goes on, and the model is the same."""
+    killed: list[str] = []
+
+    def kill() -> None:
+        until(lambda: bool(running(cluster, "train")), 600)
+        killed.append(running(cluster, "train")[0])
+        cluster.core.delete_namespaced_pod(killed[0], cluster.namespace, grace_period_seconds=0)
+
+    with spread(up, 2), beside(kill):
+        answer = up.penstock("run", PIPELINE, "--airflow", "--force", "train")
+    assert killed
+    assert answer["state"] == "succeeded"
+    same_model(answer, first)
+    assert cluster.pods() == []
+
+
+@contextmanager
+def spread(project: Project, count: int) -> Iterator[None]:
+    """The pipeline with that many executors for features and train, however few its rows are."""
+    executors = {"executors": {"count": count, "cpu": 0.3, "memory": "1Gi", "above_rows": 0}}
+    with declared(project, f"resources={ {'features': executors, 'train': executors}!r}"):
+        yield
+
+
+@contextmanager
+def beside(act: Callable[[], None]) -> Iterator[None]:
+    """Do it meanwhile."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    yield
+    thread.join()
+
+
+def running(cluster: Cluster, stage: str) -> list[str]:
+    """The executors of a stage that run now."""
+    found = cluster.core.list_namespaced_pod(
+        cluster.namespace, label_selector=f"spark-role=executor,penstock/stage={stage}"
+    ).items
+    return [pod.metadata.name for pod in found if pod.status.phase == "Running"]
+
+
+def result(answer: Any, stage: str) -> StageResult:
+    """What a stage of a run left in the store."""
+    key = next(each["key"] for each in answer["stages"] if each["name"] == stage)
+    found = Store("s3://penstock/main").result(PIPELINE, stage, key)
+    assert found is not None
+    return found
+
+
+def same_model(answer: Any, first: Any) -> None:
+    """The features of two runs are the same rows, and their models give the same answers."""
+    assert result(answer, "features").digest == result(first, "features").digest
+    one, other = (holdout(result(each, "train")) for each in (answer, first))
+    assert list(one.columns) == list(other.columns)
+    pd.testing.assert_frame_equal(one, other, rtol=0, atol=TOLERANCE)
+
+
+def holdout(trained: StageResult) -> pd.DataFrame:
+    """The holdout's rows with the model's answers, by their ids."""
+    with fsspec.open(f"s3://penstock/main/{trained.path}/holdout.parquet") as file:
+        frame = pd.read_parquet(file)
+    return frame.sort_values("parcel").reset_index(drop=True)
+
+
+def events(application: str) -> list[str]:
+    """Spark's event log of a name."""
+    found: list[str] = fsspec.filesystem("s3").find(f"penstock/main/{PIPELINE}/_spark")
+    return [path for path in found if application in path]
