@@ -6,7 +6,8 @@ The request and the outcome are files of the store, as the artifacts are: no sid
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ class PodStageOperator(KubernetesPodOperator):
         given = pipeline.resources.get(kwargs["task_id"], Resources())
         driver = given.executors is not None
         super().__init__(
-            name=f"{pipeline.name}-{kwargs['task_id']}"[:50],
+            random_name_suffix=False,  # it is in the name that each pod gets: its request and outcome bear it
             namespace=shape.namespace(),
             config_file=conf.get("penstock", "kube_config", fallback=None),
             service_account_name=given.service_account or shape.account(driver),
@@ -67,6 +68,7 @@ class PodStageOperator(KubernetesPodOperator):
             **kwargs,
         )
         self.pipeline = pipeline
+        self.prefix = f"{pipeline.name}-{self.task_id}"[:50].rstrip("_").replace("_", "-")
         self.interval = interval
         self.given = given
         self.operator_extra_links = buttons(pipeline, self.task_id)
@@ -74,7 +76,7 @@ class PodStageOperator(KubernetesPodOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The entry's state, why and keys; defers while a pod runs."""
-        return self._step(context, None)
+        return self._step(context, lambda chain, request: self._begin(chain, context, request))
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Comes back when the pod has ended, or was seen no more."""
@@ -82,31 +84,19 @@ class PodStageOperator(KubernetesPodOperator):
         # It writes the log's rest and removes the pod, or defers again; what became of the job the outcome says.
         with suppress(AirflowException):
             super().trigger_reentry(context, event)
-        return self._step(context, death)
+        return self._step(
+            context, lambda chain, request: self._outcome(chain, context, event["name"], request, death)
+        )
 
-    def _step(self, context: Context, death: Outcome | None) -> dict[str, Any]:
-        here = settings.load()
-        chain = Chain(here, self.pipeline, code.of_image)
+    def _step(self, context: Context, start: Callable[[Chain, Request], Outcome]) -> dict[str, Any]:
+        chain = Chain(settings.load(), self.pipeline, code.of_image)
+        return take(self, chain, context, lambda request: start(chain, request))
 
-        def start(request: Request) -> Outcome:
-            ended = self._outcome(chain, context, request)
-            if ended is not None:
-                return ended
-            if death is not None:
-                return death
-            try:
-                self._begin(chain, context, request)
-            except ApiException as error:
-                return deaths.refused(request.stage, error)
-            # A pod that had ended before it was waited for.
-            return self._outcome(chain, context, request) or deaths.without_a_word(request.stage)
-
-        return take(self, chain, context, start)
-
-    def _begin(self, chain: Chain, context: Context, request: Request) -> None:
-        place = self._place(context)
+    def _begin(self, chain: Chain, context: Context, request: Request) -> Outcome:
+        """Make the stage's pod, or take the one of this task that an earlier try left running."""
         record = code.of_image(chain.settings, self.pipeline)
         self.image = record.image
+        self.name = f"{self.prefix}-{uuid.uuid4().hex[:8]}"
         self.labels = {
             "penstock/pipeline": request.pipeline,
             "penstock/stage": request.stage,
@@ -116,27 +106,34 @@ class PodStageOperator(KubernetesPodOperator):
         if self.given.executors is not None:
             spread = executors.pods(self.given, request, record.image, self.labels, self.annotations)
             request = request.model_copy(update={"executors": spread})
-        chain.store.remove(f"{place}/outcome.json")
+        place = self._place(context, self.name)
         chain.store.write_json(f"{place}/request.json", request.model_dump(mode="json"))
         self.arguments = [
             "-m", f"jobs.{request.stage}",
             "--request", chain.store.uri_of(f"{place}/request.json"),
             "--outcome", chain.store.uri_of(f"{place}/outcome.json"),
         ]  # fmt: skip
-        super().execute(context)
+        try:
+            super().execute(context)
+        except ApiException as error:
+            return deaths.refused(request.stage, error)
+        assert self.pod is not None, "it had ended before it was waited for"
+        return self._outcome(chain, context, self.pod.metadata.name, request, None)
 
-    def _outcome(self, chain: Chain, context: Context, request: Request) -> Outcome | None:
-        """How the job of that very request ended in this try; None where it did not, or was never begun."""
-        place = self._place(context)
+    def _outcome(
+        self, chain: Chain, context: Context, pod: str, request: Request, death: Outcome | None
+    ) -> Outcome:
+        """How the job in a pod ended, by its own word; else by how the pod did."""
+        place = self._place(context, pod)
         asked = chain.store.read_json(f"{place}/request.json")
-        if asked is None or Request.model_validate(asked).items != request.items:
-            return None
-        ended = chain.store.read_json(f"{place}/outcome.json")
-        return None if ended is None else Outcome.model_validate(ended)
+        if asked is not None and Request.model_validate(asked).items == request.items:
+            ended = chain.store.read_json(f"{place}/outcome.json")
+            if ended is not None:
+                return Outcome.model_validate(ended)
+        return death or deaths.without_a_word(request.stage)
 
-    def _place(self, context: Context) -> str:
-        ti = context["ti"]
-        return f"{self.pipeline.name}/_runs/{ti.run_id}/jobs/{self.task_id}.{ti.map_index}.{ti.try_number}"
+    def _place(self, context: Context, pod: str) -> str:
+        return f"{self.pipeline.name}/_runs/{context['ti'].run_id}/jobs/{pod}"
 
     def _death(self, event: Mapping[str, Any]) -> Outcome | None:
         try:
