@@ -5,7 +5,9 @@ READY := .venv/.ready
 # Where it is set, every process would compile every module that it imports, again and again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-services test-cluster lint bench up down lock clean
+HAVE_CLUSTER = test -n "$$KUBECONFIG" || { echo "no cluster: set KUBECONFIG to that of kind, minikube or a real one" >&2; exit 1; }
+
+.PHONY: help demo test test-services test-cluster test-faults lint bench up down lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -21,10 +23,15 @@ test-services: $(READY)  ## the same on S3 and PostgreSQL; needs Go and PostgreS
 	@scripts/s3-server
 	@.venv/bin/python -m pytest -m services tests/services
 
-test-cluster: $(READY)  ## stages as pods on the Kubernetes that KUBECONFIG names; needs Go and buildah or docker
-	@test -n "$$KUBECONFIG" || { echo "no cluster: set KUBECONFIG to that of kind, minikube or a real one" >&2; exit 1; }
+test-cluster: $(READY)  ## stages as pods on the Kubernetes that KUBECONFIG names; needs Go, kubectl and buildah or docker
+	@$(HAVE_CLUSTER)
 	@scripts/s3-server
 	@.venv/bin/python -m pytest -m cluster tests/cluster
+
+test-faults: $(READY)  ## there, whatever a run rests on killed or away, at each stage (an hour)
+	@$(HAVE_CLUSTER)
+	@scripts/s3-server
+	@.venv/bin/python -m pytest -m faults tests/cluster
 
 lint: $(READY)  ## style, types and import rules
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q .

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
 
 from penstock import services
-from penstock.errors import Interrupted, PenstockError
+from penstock.errors import Interrupted, PenstockError, StoreError
 from penstock.record import Record
 from penstock.settings import Settings
 
@@ -138,9 +139,10 @@ def _follow(airflow: Airflow, chain: Chain, run_id: str, watch: Watch) -> Record
     name = chain.pipeline.name
     while True:
         state = airflow.state(name, run_id)
-        record = chain.runs.read(name, run_id)
-        if record is not None:
-            told.tell(record, airflow.tasks(name, run_id))
+        with suppress(StoreError):  # the run itself waits for the store to come back
+            record = chain.runs.read(name, run_id)
+            if record is not None:
+                told.tell(record, airflow.tasks(name, run_id))
         if state in ("success", "failed"):
             break
         time.sleep(_POLL_SECONDS)

@@ -111,7 +111,7 @@ class Pipeline(BaseModel):
     function: Function = Function()
     resources: dict[StageName, Resources] = {}
     runner: Literal["process", "kubernetes"] | None = None
-    retries: Annotated[int, Field(ge=0, le=10)] = 1
+    retries: Annotated[int, Field(ge=0, le=10)] = 3
     deadline: Duration | None = None
 
     def __init__(self, **fields: Any) -> None:

@@ -25,6 +25,8 @@ from tests.e2e.conftest import ROOT, Project, projects
 from tests.servers import S3, free_port, mlflow_server, until
 
 PIPELINE = "parcels_late"
+#: What the function is asked.
+ROW = {"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_kg": None}
 #: Where images go, and what the job image stands on where the usual base cannot be had.
 REGISTRY, BASE_IMAGE = "PENSTOCK_REGISTRY", "PENSTOCK_BASE_IMAGE"
 
@@ -117,6 +119,10 @@ def project(
             AIRFLOW__PENSTOCK__NAMESPACE=cluster.namespace,
             AIRFLOW__PENSTOCK__SCHEDULE_TIMEOUT="20",
             AIRFLOW__PENSTOCK__KUBE_CONFIG=os.environ["KUBECONFIG"],
+            # A worker or triggerer that is gone is missed within seconds, not minutes.
+            AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT="20",
+            AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL="5",
+            AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC="2",
         )
         yield made
 
@@ -141,6 +147,14 @@ def up(project: Project) -> Project:
 def first(up: Project) -> Any:
     """The answer of a first run."""
     return up.penstock("run", PIPELINE, "--airflow")
+
+
+def pods_of(cluster: Cluster, stage: str) -> list[str]:
+    """A stage's own pods that run now."""
+    found = cluster.core.list_namespaced_pod(
+        cluster.namespace, label_selector=f"penstock/stage={stage},!spark-role"
+    ).items
+    return [pod.metadata.name for pod in found if pod.status.phase == "Running"]
 
 
 def spec_of(project: Project) -> Path:

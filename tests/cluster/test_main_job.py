@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import PIPELINE, Cluster, declared
+from tests.cluster.conftest import PIPELINE, ROW, Cluster, declared
 from tests.e2e.conftest import Project
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
-
-RECORD = {"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_kg": None}
 
 
 def test_it_ends_on_a_live_function(up: Project, first: Any, cluster: Cluster) -> None:
@@ -22,7 +20,7 @@ def test_it_ends_on_a_live_function(up: Project, first: Any, cluster: Cluster) -
     assert {stage["state"] for stage in first["stages"]} == {"ran"}
     assert len(cluster.started) == len(first["stages"])
     assert cluster.pods() == []
-    answer = up.penstock("invoke", PIPELINE, "--data", json.dumps(RECORD))
+    answer = up.penstock("invoke", PIPELINE, "--data", json.dumps(ROW))
     assert answer["answer"]["version"] == first["version"] == "1"
 
 
