@@ -27,7 +27,7 @@ from penstock_airflow.steps import take
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_USER = 10001  # images/job/Dockerfile
+_USER = 10001  # images/Dockerfile
 _SCRATCH = "/scratch"
 
 
