@@ -5,7 +5,7 @@ READY := .venv/.ready
 # Where it is set, every process would compile every module that it imports, again and again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-services test-cluster lint bench up down lock clean
+.PHONY: help demo test test-services test-cluster test-compose lint bench up down lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,6 +25,10 @@ test-cluster: $(READY)  ## stages as pods on the Kubernetes that KUBECONFIG name
 	@test -n "$$KUBECONFIG" || { echo "no cluster: set KUBECONFIG to that of kind, minikube or a real one" >&2; exit 1; }
 	@scripts/s3-server
 	@.venv/bin/python -m pytest -m cluster tests/cluster
+
+test-compose: $(READY)  ## the images, and docker-compose.yml on a Docker engine with Compose v2; needs Go
+	@scripts/s3-server
+	@.venv/bin/python -m pytest -m compose tests/compose
 
 lint: $(READY)  ## style, types and import rules
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q .

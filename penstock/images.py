@@ -36,7 +36,6 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "function": (_RUNTIME,),
     "machine": (*_JOBS, "plugins"),
 }
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 _MINOR = "{}.{}".format(*sys.version_info[:2])
 
 
@@ -197,7 +196,14 @@ def _copy(source: Path, target: Path) -> None:
     if source.is_file():
         shutil.copyfile(source, target)
     else:
-        shutil.copytree(source, target, ignore=_IGNORED)
+        shutil.copytree(source, target, ignore=_no_source)
+
+
+def _no_source(_: str, names: list[str]) -> set[str]:
+    """Bytecode and hidden files, but for the one that keeps Airflow from running the plugin's files one by one."""
+    return {
+        name for name in names if name == "__pycache__" or (name.startswith(".") and name != ".airflowignore")
+    }
 
 
 def _entry_points(app: Path) -> None:

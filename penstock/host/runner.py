@@ -17,9 +17,8 @@ from penstock.host.logs import FunctionLog
 from penstock.host.output import event_in, lines_of
 from penstock.targets import RevisionStatus
 
-# All that a runtime gets of the host's environment: nothing that may hold a secret. In an image its code is found by
-# PYTHONPATH.
-_INHERITED = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+# All that a runtime gets of the host's environment: nothing that may hold a secret.
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 class State(StrEnum):
