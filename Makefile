@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 HAVE_CLUSTER = test -n "$$KUBECONFIG" || { echo "no cluster: set KUBECONFIG to that of kind, minikube or a real one" >&2; exit 1; }
 
-.PHONY: help demo test test-services test-cluster test-faults lint bench up down lock clean
+.PHONY: help demo test test-services test-cluster test-faults test-compose lint bench up down lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -32,6 +32,10 @@ test-faults: $(READY)  ## there, whatever a run rests on killed or away, at each
 	@$(HAVE_CLUSTER)
 	@scripts/s3-server
 	@.venv/bin/python -m pytest -m faults tests/cluster
+
+test-compose: $(READY)  ## the images, and docker-compose.yml on a Docker engine with Compose v2; needs Go
+	@scripts/s3-server
+	@.venv/bin/python -m pytest -m compose tests/compose
 
 lint: $(READY)  ## style, types and import rules
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q .

@@ -1,6 +1,6 @@
-"""Images from source: the job image, and a pipeline's own on top of it.
+"""Images from source: one a room, and a pipeline's own on top of the job room's.
 
-Built by buildah or docker, whichever is there. Libraries are installed by uv outside, by the job room's lock and its
+Built by buildah or docker, whichever is there. Libraries are installed by uv outside, by the room's lock and its
 digests, and copied in; what is in a build's context decides what is in the image.
 """
 
@@ -10,12 +10,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
+from typing import Final
 
-from penstock import code, jars
+import penstock
+from penstock import code, jars, sbom
 from penstock.code import BuildRecord
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
@@ -23,19 +26,38 @@ from penstock.settings import Settings
 from penstock.spec.pipeline import Pipeline
 from penstock.stages import RECORD
 
-#: Our own code in the job image, at the same place as in the checkout.
-_CODE = ("penstock", "jobs", "images/function")
-_LOCK, _JARS = "images/job/requirements.txt", "images/job/jars.txt"
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+_RUNTIME = "images/function/penstock_function"
+# The environment digest is of the job room's lock, wherever jobs run (penstock.keys).
+_LOCK, _JARS = "images/{}/requirements.txt", "images/{}/jars.txt"
+_JOBS = ("penstock", "jobs", _RUNTIME, _LOCK.format("job"))
+#: Our own code in the image of each room, at the same place as in the checkout.
+ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
+    # As pods, and so on executors.
+    "job": (*_JOBS, "images/job/executor.py", "images/job/decommission"),
+    "airflow": ("penstock", "plugins"),
+    "function": (_RUNTIME,),
+    "machine": (*_JOBS, "plugins"),
+}
 _MINOR = "{}.{}".format(*sys.version_info[:2])
 
 
 @dataclass(frozen=True)
+class RoomImage:
+    """An image by its reference, by digest where it was pushed, and the file of its bill of materials."""
+
+    image: str
+    sbom: Path
+
+
+@dataclass(frozen=True)
 class Builder:
-    """Makes and pushes images below `registry` (a host with a path, `registry.example/team`)."""
+    """Makes images and pushes them below `registry` (a host with a path, `registry.example/team`).
+
+    Without a registry they stay in the builder's own storage, as `penstock/NAME:latest`.
+    """
 
     here: Settings
-    registry: str
+    registry: str | None
     base_image: str | None
     say: Callable[[str], None]
 
@@ -46,7 +68,7 @@ class Builder:
         """
         root, name = self.here.root, pipeline.name
         planned = code.of_checkout(self.here, pipeline)
-        job = self._job()
+        job = self.room("job").image
         with self._context() as context:
             _copy(root / "dags" / name, context / "app" / "dags" / name)
             suites = root / "expectations" / pipeline.suites
@@ -54,7 +76,7 @@ class Builder:
                 _copy(suites, context / "app" / "expectations" / pipeline.suites)
             image = self._build(
                 f"pipeline-{name.replace('_', '-')}",
-                "pipeline",
+                "pipeline/Dockerfile",
                 context,
                 {"JOB_IMAGE": job, "PIPELINE": name},
             )
@@ -64,61 +86,73 @@ class Builder:
         )
         return record
 
-    def _job(self) -> str:
+    def room(self, room: str) -> RoomImage:
+        """Build the image of one of ROOMS, and push it where there is a registry. Raises PenstockError as above."""
         with self._context() as context:
-            for folder in _CODE:
-                _copy(self.here.root / folder, context / "app" / folder)
-            lock = context / "app" / _LOCK
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.here.root / _LOCK, lock)
-            (context / "app" / "dags").mkdir()
-            self._install(context)
-            jars.fetch(
-                self.here.root / _JARS,
-                self.here.var / "cache" / "jars",
-                context / "site" / "pyspark" / "jars",
-            )
-            for name in ("executor.py", "decommission"):
-                shutil.copy(self.here.root / "images" / "job" / name, context / name)
-            arguments = {"PYTHON_VERSION": _MINOR}
+            site, app = context / "site", context / "app"
+            self._install(room, site)
+            for path in ROOMS[room]:
+                _copy(self.here.root / path, app / path)
+            if "plugins" in ROOMS[room]:
+                _entry_points(app)
+            bill = self.here.var / "images" / f"{room}.sbom.json"
+            sbom.write(bill, f"penstock-{room}", site)
+            shutil.copyfile(bill, context / "sbom.json")
+            arguments = {"PYTHON_VERSION": _MINOR, "ROOM": room, "VERSION": penstock.__version__}
             if self.base_image:
                 arguments["BASE_IMAGE"] = self.base_image
-            return self._build("job", "job", context, arguments)
+            image = self._build(room, "Dockerfile", context, arguments, "--target", room)
+        return RoomImage(image, bill)
 
-    def _install(self, context: Path) -> None:
-        """Put the libraries of the job room's lock into the context, each checked by its digest."""
-        self.say("installing the job room's lock")
+    def _install(self, room: str, site: Path) -> None:
+        """Put the libraries of a room's locks into a folder, each checked by its digest."""
+        self.say(f"installing the {room} room's lock")
+        lock = self.here.root / _LOCK.format(room)
         self._run(
             [
-                _program("uv"), "pip", "install", "--quiet", "--cache-dir", self.here.var / "cache" / "uv", "--require-hashes", "--target", context / "site",
-                "--python", sys.executable, "--python-version", _MINOR, "--link-mode", "copy", "-r", context / "app" / _LOCK,
+                _program("uv"), "pip", "install", "--quiet", "--cache-dir", self.here.var / "cache" / "uv", "--require-hashes", "--target", site,
+                "--python", sys.executable, "--python-version", _MINOR, "--link-mode", "copy", "-r", lock,
             ]
         )  # fmt: skip
-        (context / "site" / ".lock").unlink(missing_ok=True)
+        (site / ".lock").unlink(missing_ok=True)
+        if (pinned := self.here.root / _JARS.format(room)).is_file():
+            jars.fetch(pinned, self.here.var / "cache" / "jars", site / "pyspark" / "jars")
+        # Scripts begin with the path of the Python that installed them; a library's tests and stubs nobody imports.
+        for folder in (site / "bin", *site.rglob("tests")):
+            shutil.rmtree(folder, ignore_errors=True)
+        for stub in list(site.rglob("*.pyi")):
+            stub.unlink()
 
-    def _build(self, name: str, folder: str, context: Path, arguments: Mapping[str, str]) -> str:
-        """Build and push one image; returns its reference by digest."""
-        tag = f"{self.registry}/{name}:latest"
+    def _build(self, name: str, file: str, context: Path, arguments: Mapping[str, str], *options: str) -> str:
+        """Build one image, and push it where there is a registry; its reference then is by digest."""
+        tag = f"{self.registry or 'penstock'}/{name}:latest"
         given = {**arguments, "REVISION": self._revision() or "unknown"}
-        build_arguments = [f"--build-arg={key}={value}" for key, value in given.items()]
-        file = self.here.root / "images" / folder / "Dockerfile"
+        build: list[str | Path] = [
+            *options, *(f"--build-arg={key}={value}" for key, value in given.items()),
+            "--tag", tag, "--file", self.here.root / "images" / file, context,
+        ]  # fmt: skip
         self.say(f"building {tag}")
-        if shutil.which("buildah"):
-            # Without a registry's certificate only on this machine. Times are set to nothing: same content, same digest.
-            insecure = ["--tls-verify=false"] if _is_loopback(self.registry) else []
-            self._run(
-                [
-                    "buildah", "build", "--quiet", "--isolation", "chroot", "--layers", "--timestamp", "0", *insecure,
-                    *build_arguments, "--tag", tag, "--file", file, context,
-                ]
-            )  # fmt: skip
-            digest = context / "digest"
-            self._run(["buildah", "push", "--quiet", *insecure, "--digestfile", digest, tag])
-            return f"{self.registry}/{name}@{digest.read_text().strip()}"
+        # Images that stay are for the containers here: where docker is, these are docker's.
+        if shutil.which("buildah") and (self.registry or not shutil.which("docker")):
+            return self._with_buildah(tag, build, context)
         docker = _program("docker")
-        self._run([docker, "build", "--quiet", *build_arguments, "--tag", tag, "--file", file, context])
+        self._run([docker, "build", "--quiet", *build])
+        if not self.registry:
+            return tag
         self._run([docker, "push", "--quiet", tag])
         return self._run([docker, "inspect", "--format", "{{index .RepoDigests 0}}", tag])
+
+    def _with_buildah(self, tag: str, build: Sequence[str | Path], context: Path) -> str:
+        # Without a registry's certificate only on this machine. Times are set to nothing: same content, same digest.
+        insecure = ["--tls-verify=false"] if self.registry and _is_loopback(self.registry) else []
+        self._run(
+            ["buildah", "build", "--quiet", "--isolation", "chroot", "--layers", "--timestamp", "0", *insecure, *build]
+        )  # fmt: skip
+        if not self.registry:
+            return tag
+        digest = context / "digest"
+        self._run(["buildah", "push", "--quiet", *insecure, "--digestfile", digest, tag])
+        return f"{tag.removesuffix(':latest')}@{digest.read_text().strip()}"
 
     def _revision(self) -> str | None:
         git: list[str | Path] = [
@@ -162,7 +196,27 @@ def _program(name: str) -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, ignore=_IGNORED)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_file():
+        shutil.copy(source, target)
+    else:
+        shutil.copytree(source, target, ignore=_no_source)
+
+
+def _no_source(_: str, names: list[str]) -> set[str]:
+    """Bytecode and hidden files, but for the one that keeps Airflow from running the plugin's files one by one."""
+    return {
+        name for name in names if name == "__pycache__" or (name.startswith(".") and name != ".airflowignore")
+    }
+
+
+def _entry_points(app: Path) -> None:
+    """What this installation says of itself, by which Airflow finds the plugin."""
+    own = distribution("penstock")
+    folder = app / f"penstock-{own.version}.dist-info"
+    folder.mkdir()
+    for name in ("METADATA", "entry_points.txt"):
+        (folder / name).write_text(own.read_text(name) or "")
 
 
 def _is_loopback(registry: str) -> bool:

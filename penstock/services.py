@@ -60,15 +60,13 @@ class Up:
 
 def airflow_environment(settings: Settings, ports: Ports | None = None) -> dict[str, str]:
     """The environment in which every Airflow command of this installation runs."""
-    ports = ports or Ports.load()
     home = settings.airflow_home
     generated = _secrets(home)
-    url = f"http://{_BIND}:{ports.airflow}"
     return {
         **os.environ,
         **telemetry.OFF,
         **settings.environment(),
-        "PENSTOCK_MLFLOW_UI": _mlflow_url(settings, ports),
+        **_addresses(settings, ports or Ports.load()),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(settings.dags),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(settings.root / "plugins"),
@@ -78,11 +76,7 @@ def airflow_environment(settings: Settings, ports: Ports | None = None) -> dict[
         "AIRFLOW__CORE__FERNET_KEY": generated["fernet"],
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         **_airflow_database(home),
-        "AIRFLOW__API__HOST": _BIND,
-        "AIRFLOW__API__PORT": str(ports.airflow),
-        "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": generated["api"],
         "AIRFLOW__API_AUTH__JWT_SECRET": generated["jwt"],
@@ -95,6 +89,22 @@ def airflow_environment(settings: Settings, ports: Ports | None = None) -> dict[
         # A task's supervisor that misses the moment of its end holds its slot for as long (5 s by default).
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }
+
+
+def _addresses(settings: Settings, ports: Ports) -> dict[str, str]:
+    """Where the services find one another, and people find them: loopback, unless a variable's own value says else.
+
+    In containers each service has an address of its own (docker-compose.yml).
+    """
+    url = f"http://{_BIND}:{ports.airflow}"
+    usual = {
+        "PENSTOCK_MLFLOW_UI": _mlflow_url(settings, ports),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__API__HOST": _BIND,
+        "AIRFLOW__API__PORT": str(ports.airflow),
+        "AIRFLOW__API__BASE_URL": url,
+    }
+    return {name: os.environ.get(name, value) for name, value in usual.items()}
 
 
 def _mlflow_url(settings: Settings, ports: Ports) -> str:

@@ -60,7 +60,7 @@ def settings(pods: ExecutorPods, store: Store, scratch: Path) -> dict[str, str]:
         "spark.dynamicAllocation.maxExecutors": str(pods.count),
         "spark.decommission.enabled": "true",
         "spark.storage.decommission.enabled": "true",
-        "spark.kubernetes.decommission.script": "/opt/penstock/decommission",
+        "spark.kubernetes.decommission.script": "/opt/penstock/app/images/job/decommission",
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": hadoop_uri(store, pods.events),
         **_s3(),

@@ -305,6 +305,16 @@ class ImageAnswer(Answer):
     )
 
 
+class RoomAnswer(Answer):
+    """The image of a room."""
+
+    room: str
+    image: str = Field(description="by digest where it was pushed")
+    sbom: str = Field(
+        description="the CycloneDX file that names all its libraries; in the image: /opt/penstock/sbom.json"
+    )
+
+
 class SchemaAnswer(Answer):
     """A JSON Schema (its keywords are this answer's fields)."""
 

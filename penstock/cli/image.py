@@ -1,4 +1,4 @@
-"""`penstock image build`: a pipeline's image, and the record that its DAG pins."""
+"""`penstock image`: a pipeline's image with the record that its DAG pins, and the images of the rooms."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli import project
-from penstock.cli.answers import ImageAnswer
+from penstock.cli.answers import ImageAnswer, RoomAnswer
 from penstock.cli.command import command
 from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from penstock.images import Builder
+    from penstock.settings import Settings
+
 _REGISTRY = "PENSTOCK_REGISTRY"
+_BaseImage = Annotated[
+    str | None,
+    typer.Option(help="What the image stands on, instead of the Dockerfile's: Debian with Python."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
-    group = typer.Typer(help="Images that pipelines run in, as pods.", no_args_is_help=True)
+    group = typer.Typer(help="Images that pipelines and services run in.", no_args_is_help=True)
     command(group, "build", show, family="image")(build)
+    command(group, "room", show_room, family="image")(room)
     app.add_typer(group, name="image")
 
 
@@ -29,23 +37,47 @@ def build(
     registry: Annotated[
         str | None, typer.Option(envvar=_REGISTRY, help="Where images are pushed: registry.example/team.")
     ] = None,
-    base_image: Annotated[
-        str | None,
-        typer.Option(help="What the job image stands on, instead of the Dockerfile's: Debian with Python."),
-    ] = None,
+    base_image: _BaseImage = None,
 ) -> ImageAnswer:
     """Put a pipeline's folder on the job image, push both, and write dags/NAME/image.json, which its DAG pins."""
-    from penstock.images import Builder
-
     here = project.settings()
     if not registry:
         raise PenstockError("no registry is given", next_step=f"give --registry, or set {_REGISTRY}")
-    builder = Builder(
-        here, registry.rstrip("/"), base_image, lambda line: print(line, file=sys.stderr, flush=True)
-    )
-    record = builder.pipeline(project.pipeline(name, here))
+    record = _builder(here, registry, base_image).pipeline(project.pipeline(name, here))
     return ImageAnswer(pipeline=name, image=record.image, revision=record.revision)
+
+
+def room(
+    room: Annotated[str, typer.Argument(help="job, airflow, function, or machine: all three in one.")],
+    registry: Annotated[
+        str | None, typer.Option(help="Where the image is pushed: registry.example/team. Else it stays here.")
+    ] = None,
+    base_image: _BaseImage = None,
+) -> RoomAnswer:
+    """Build the image of a room, penstock/ROOM without a registry, and write its bill of materials."""
+    from penstock.images import ROOMS
+
+    here = project.settings()
+    if room not in ROOMS:
+        raise PenstockError(
+            f"there is no room {room!r}: expected one of {', '.join(ROOMS)}", next_step="name one of these"
+        )
+    made = _builder(here, registry, base_image).room(room)
+    return RoomAnswer(room=room, image=made.image, sbom=str(made.sbom))
+
+
+def _builder(here: Settings, registry: str | None, base_image: str | None) -> Builder:
+    from penstock.images import Builder
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    return Builder(here, registry.rstrip("/") if registry else None, base_image, say)
 
 
 def show(answer: ImageAnswer, console: Console) -> None:
     console.print(f"{answer.pipeline} runs in {answer.image}", soft_wrap=True)
+
+
+def show_room(answer: RoomAnswer, console: Console) -> None:
+    console.print(f"{answer.image}: what is in it, {answer.sbom}", soft_wrap=True)

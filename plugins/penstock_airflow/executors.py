@@ -38,7 +38,7 @@ def pods(
             containers=[
                 k8s.V1Container(
                     name=_CONTAINER,
-                    command=["python3", "/opt/penstock/executor.py"],
+                    command=["python3", "/opt/penstock/app/images/job/executor.py"],
                     env_from=shape.secrets(),
                     security_context=shape.CONTAINER_SECURITY,
                     volume_mounts=[

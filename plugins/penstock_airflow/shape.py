@@ -12,7 +12,7 @@ from kubernetes.client import models as k8s
 
 from penstock.spec.pipeline import Resources
 
-_USER = 10001  # images/job/Dockerfile
+_USER = 10001  # images/Dockerfile
 _VOLUME = "scratch"
 
 POD_SECURITY = k8s.V1PodSecurityContext(

@@ -1,4 +1,4 @@
-"""`penstock image build`: what it refuses. What it builds runs in tests/cluster."""
+"""`penstock image`: what it refuses. What it builds runs in tests/cluster and tests/compose."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ def test_a_registry_must_be_given(
     assert "give --registry, or set PENSTOCK_REGISTRY" in ran.stderr
 
 
+def test_a_room_must_be_one(penstock: Penstock, shift: Settings) -> None:
+    """Who mistypes it is told which there are."""
+    ran = penstock("image", "room", "jobs")
+    assert ran.code == 1
+    assert "expected one of job, airflow, function, machine" in ran.stderr
+
+
 def test_a_step_that_fails_records_nothing(
     penstock: Penstock, shift: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -32,7 +39,7 @@ def test_a_step_that_fails_records_nothing(
     (programs / "buildah").write_text("#!/bin/sh\necho 'no space left in the builder' >&2; exit 3\n")
     (programs / "buildah").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
-    monkeypatch.setattr("penstock.images.Builder._install", lambda self, context: None)
+    monkeypatch.setattr("penstock.images.Builder._install", lambda self, room, site: None)
     ran = penstock("image", "build", "shift", "--registry", "localhost:1/none")
     assert ran.code == 1
     assert "buildah build ended with 3: no space left in the builder" in ran.stderr
