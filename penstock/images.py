@@ -91,12 +91,13 @@ class Builder:
         with self._context() as context:
             site, app = context / "site", context / "app"
             self._install(room, site)
+            java = self._jars(room, site / "pyspark" / "jars")
             for path in ROOMS[room]:
                 _copy(self.here.root / path, app / path)
             if "plugins" in ROOMS[room]:
                 _entry_points(app)
             bill = self.here.var / "images" / f"{room}.sbom.json"
-            sbom.write(bill, f"penstock-{room}", site)
+            sbom.write(bill, f"penstock-{room}", site, java)
             shutil.copyfile(bill, context / "sbom.json")
             arguments = {"PYTHON_VERSION": _MINOR, "ROOM": room, "VERSION": penstock.__version__}
             if self.base_image:
@@ -105,7 +106,7 @@ class Builder:
         return RoomImage(image, bill)
 
     def _install(self, room: str, site: Path) -> None:
-        """Put the libraries of a room's locks into a folder, each checked by its digest."""
+        """Put the libraries of a room's lock into a folder, each checked by its digest."""
         self.say(f"installing the {room} room's lock")
         lock = self.here.root / _LOCK.format(room)
         self._run(
@@ -115,13 +116,16 @@ class Builder:
             ]
         )  # fmt: skip
         (site / ".lock").unlink(missing_ok=True)
-        if (pinned := self.here.root / _JARS.format(room)).is_file():
-            jars.fetch(pinned, self.here.var / "cache" / "jars", site / "pyspark" / "jars")
         # Scripts begin with the path of the Python that installed them; a library's tests and stubs nobody imports.
         for folder in (site / "bin", *site.rglob("tests")):
             shutil.rmtree(folder, ignore_errors=True)
         for stub in list(site.rglob("*.pyi")):
             stub.unlink()
+
+    def _jars(self, room: str, target: Path) -> list[str]:
+        """The same of Java libraries, where the room has a lock of them; their paths in a Maven repository."""
+        lock = self.here.root / _JARS.format(room)
+        return jars.fetch(lock, self.here.var / "cache" / "jars", target) if lock.is_file() else []
 
     def _build(self, name: str, file: str, context: Path, arguments: Mapping[str, str], *options: str) -> str:
         """Build one image, and push it where there is a registry; its reference then is by digest."""

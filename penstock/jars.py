@@ -18,21 +18,22 @@ REPOSITORY = "PENSTOCK_MAVEN_URL"
 _CENTRAL = "https://repo1.maven.org/maven2"
 
 
-def fetch(lock: Path, cache: Path, target: Path) -> None:
+def fetch(lock: Path, cache: Path, target: Path) -> list[str]:
     """Put each jar of `lock` (lines of its SHA-256 and its path in a repository) into `target`, by way of `cache`.
 
-    Raises PenstockError where one cannot be had, or is not the one that the lock pins.
+    Returns their paths in the repository. Raises PenstockError where one cannot be had, or is not the one that the lock pins.
     """
     cache.mkdir(parents=True, exist_ok=True)
+    pinned = [line.split() for line in lock.read_text().splitlines()]
     with httpx.Client(
         base_url=os.environ.get(REPOSITORY, _CENTRAL), follow_redirects=True, timeout=60
     ) as client:
-        for line in lock.read_text().splitlines():
-            digest, path = line.split()
+        for digest, path in pinned:
             kept = cache / digest
             if not kept.is_file():
                 write_atomic(kept, _get(client, path, digest), mode=0o644)
             shutil.copyfile(kept, target / path.rpartition("/")[2])
+    return [path for _, path in pinned]
 
 
 def _get(client: httpx.Client, path: str, digest: str) -> bytes:

@@ -6,7 +6,7 @@ Read from the installed distributions and not from the lock, which holds those o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -19,9 +19,12 @@ from packageurl import PackageURL
 import penstock
 
 
-def write(path: Path, name: str, site: Path) -> None:
-    """Write the bill of the image `name` whose libraries lie in `site`; equal libraries give equal bytes."""
-    components = [_component(each) for each in distributions(path=[str(site)])]
+def write(path: Path, name: str, site: Path, jars: Sequence[str] = ()) -> None:
+    """Write the bill of the image `name` whose libraries lie in `site`; equal libraries give equal bytes.
+
+    `jars` are the paths in a Maven repository of the Java libraries that were added to those.
+    """
+    components = [*map(_component, distributions(path=[str(site)])), *map(_jar, jars)]
     root = Component(name=name, version=penstock.__version__, type=ComponentType.CONTAINER, bom_ref=name)
     bill = Bom(components=components, metadata=BomMetaData(component=root))
     bill.register_dependency(root, components)
@@ -44,6 +47,12 @@ def _component(found: Distribution) -> Component:
         bom_ref=str(url),
         licenses=[LicenseFactory().make_from_string(text) for text in _licenses(about)],
     )
+
+
+def _jar(path: str) -> Component:
+    group, artifact, version, _ = path.rsplit("/", 3)
+    url = PackageURL("maven", namespace=group.replace("/", "."), name=artifact, version=version)
+    return Component(name=artifact, version=version, purl=url, bom_ref=str(url))
 
 
 def _licenses(about: Mapping[str, str | list[str]]) -> list[str]:

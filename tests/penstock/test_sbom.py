@@ -35,6 +35,14 @@ def test_each_library_with_its_licence(tmp_path: Path) -> None:
     }
 
 
+def test_java_libraries_too(tmp_path: Path) -> None:
+    """By their coordinates, as a Maven repository names them."""
+    jar = "org/apache/hadoop/hadoop-aws/3.4.2/hadoop-aws-3.4.2.jar"
+    sbom.write(tmp_path / "a.json", "penstock-job", tmp_path / "site", [jar])
+    (found,) = json.loads((tmp_path / "a.json").read_text())["components"]
+    assert found["purl"] == "pkg:maven/org.apache.hadoop/hadoop-aws@3.4.2"
+
+
 def test_equal_libraries_equal_bytes(tmp_path: Path) -> None:
     """It is a layer of the image, whose digest then does not depend on the moment."""
     distribution(tmp_path / "site", "one")
