@@ -40,6 +40,7 @@ def test_a_step_that_fails_records_nothing(
     (programs / "buildah").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     monkeypatch.setattr("penstock.images.Builder._install", lambda self, room, site: None)
+    monkeypatch.setattr("penstock.images.Builder._jars", lambda self, room, target: [])
     ran = penstock("image", "build", "shift", "--registry", "localhost:1/none")
     assert ran.code == 1
     assert "buildah build ended with 3: no space left in the builder" in ran.stderr
