@@ -101,10 +101,12 @@ class Airflow:
 
     def tasks(self, dag: str, run: str) -> list[tuple[str, int, str]]:
         """Task id, index in its mapped group (-1 without one) and state of each task of a run."""
-        found = self._call(
-            "GET", f"/api/v2/dags/{dag}/dagRuns/{quote(run)}/taskInstances", params={"limit": 500}
-        )
-        return [(each["task_id"], each["map_index"], each["state"]) for each in found["task_instances"]]
+        return [(each["task_id"], each["map_index"], each["state"]) for each in self.task_instances(dag, run)]
+
+    def task_instances(self, dag: str, run: str) -> list[dict[str, Any]]:
+        """Each task of a run, as Airflow's API has it."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{quote(run)}/taskInstances"
+        return list(self._call("GET", path, params={"limit": 500})["task_instances"])
 
     def run_url(self, dag: str, run: str) -> str:
         """The run's page for a person."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from tests.cluster.conftest import Cluster
+from tests.cluster.stand import Cluster
 from tests.e2e.conftest import ROOT
 
 pytestmark = [pytest.mark.cluster]

@@ -13,7 +13,7 @@ import pytest
 
 from penstock.results import StageResult
 from penstock.store import Store
-from tests.cluster.conftest import PIPELINE, Cluster, declared
+from tests.cluster.stand import PIPELINE, Cluster, declared
 from tests.e2e.conftest import Project
 from tests.servers import until
 

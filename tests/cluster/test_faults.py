@@ -18,7 +18,7 @@ from kubernetes import client
 from penstock import processes
 from penstock.registry import Registry
 from penstock.stages import STAGES
-from tests.cluster.conftest import PIPELINE, ROW, Cluster, pods_of
+from tests.cluster.stand import PIPELINE, ROW, Cluster, pods_of
 from tests.e2e.conftest import Project
 from tests.servers import S3, until
 

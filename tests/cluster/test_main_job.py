@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import PIPELINE, ROW, Cluster, declared
+from tests.cluster.stand import PIPELINE, ROW, Cluster, declared
 from tests.e2e.conftest import Project
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]

@@ -64,12 +64,12 @@ class Project:
 
 
 @contextmanager
-def projects(folder: pytest.TempPathFactory) -> Iterator[Callable[[], Project]]:
+def projects(folder: Callable[[str], Path]) -> Iterator[Callable[[], Project]]:
     """Makes empty projects; what runs in them is stopped at the end."""
     made: list[Project] = []
 
     def make() -> Project:
-        root = folder.mktemp("project")
+        root = folder("project")
         for name in SHARED:
             (root / name).symlink_to(ROOT / name)
         for name in ("dags", "expectations"):
@@ -92,5 +92,5 @@ def projects(folder: pytest.TempPathFactory) -> Iterator[Callable[[], Project]]:
 @pytest.fixture(scope="module")
 def make_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Project]]:
     """Projects that end with the module's tests."""
-    with projects(tmp_path_factory) as make:
+    with projects(tmp_path_factory.mktemp) as make:
         yield make

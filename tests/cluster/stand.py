@@ -1,0 +1,189 @@
+"""A pipeline on a real cluster, whichever KUBECONFIG names, with what pods of ours reach: S3, MLflow, the function host."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import yaml
+from kubernetes import client, config, watch
+from kubernetes.utils import create_from_dict
+
+from penstock.targets.embedded import EmbeddedTarget
+from tests.e2e.conftest import ROOT, Project, projects
+from tests.servers import S3, free_port, mlflow_server, until
+
+PIPELINE = "parcels_late"
+#: What the function is asked.
+ROW = {"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_kg": None}
+#: Where images go, and what the job image stands on where the usual base cannot be had.
+REGISTRY, BASE_IMAGE = "PENSTOCK_REGISTRY", "PENSTOCK_BASE_IMAGE"
+
+
+@dataclass
+class Cluster:
+    """A namespace of the tests' own, which admits only what Pod Security's `restricted` admits."""
+
+    core: client.CoreV1Api
+    namespace: str
+    address: str
+    started: list[str] = field(default_factory=list)
+
+    def pods(self) -> list[str]:
+        """The names of the pods there are now."""
+        return [pod.metadata.name for pod in self.core.list_namespaced_pod(self.namespace).items]
+
+    def watch(self) -> None:
+        """Note the name of each pod that is made, from now on."""
+        while True:
+            with suppress(Exception):  # the API server is away for a while, or has nothing to tell
+                for event in watch.Watch().stream(self.core.list_namespaced_pod, self.namespace):
+                    name = event["object"].metadata.name
+                    if name not in self.started:
+                        self.started.append(name)
+            time.sleep(0.5)
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A project whose stages run as pods, and what they run on."""
+
+    cluster: Cluster
+    s3: S3
+    project: Project
+
+
+@contextmanager
+def stand(folder: Callable[[str], Path]) -> Iterator[Stand]:
+    """The scaffold's pipeline with its data in the bucket and its image built; Airflow runs. `folder` makes folders."""
+    with ExitStack() as stack:
+        cluster = stack.enter_context(namespace())
+        s3 = stack.enter_context(S3(folder("s3"), cluster.address).running())
+        models = folder("mlflow")
+        mlflow = stack.enter_context(mlflow_server(models, f"sqlite:///{models}/mlflow.db", cluster.address))
+        host = stack.enter_context(function_host(folder("host"), cluster.address))
+        project = stack.enter_context(projects(folder))()
+        places = {
+            **s3.environment,
+            **host,
+            "PENSTOCK_STORE": "s3://penstock/main",
+            "PENSTOCK_MLFLOW_URI": mlflow,
+        }
+        assert documented() <= set(places)
+        cluster.core.create_namespaced_secret(
+            cluster.namespace, {"metadata": {"name": "penstock-job"}, "stringData": places}
+        )
+        project.environment.update(
+            places,
+            AIRFLOW__PENSTOCK__RUNNER="kubernetes",
+            AIRFLOW__PENSTOCK__NAMESPACE=cluster.namespace,
+            AIRFLOW__PENSTOCK__SCHEDULE_TIMEOUT="20",
+            AIRFLOW__PENSTOCK__KUBE_CONFIG=os.environ["KUBECONFIG"],
+            # A worker or triggerer that is gone is missed within seconds, not minutes.
+            AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT="20",
+            AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL="5",
+            AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC="2",
+        )
+        _make_pipeline(project)
+        project.penstock("up")
+        yield Stand(cluster, s3, project)
+
+
+def _make_pipeline(project: Project) -> None:
+    project.penstock("init", PIPELINE)
+    spec = spec_of(project)
+    spec.write_text(spec.read_text().replace('"data/', '"s3://penstock/data/'))
+    fsspec.filesystem("s3").put(f"{project.root}/data/", "penstock/data", recursive=True)
+    base = os.environ.get(BASE_IMAGE)
+    project.penstock(
+        "image", "build", PIPELINE, "--registry", os.environ.get(REGISTRY, "localhost:5000/penstock"),
+        *(["--base-image", base] if base else []),
+    )  # fmt: skip
+
+
+@contextmanager
+def namespace() -> Iterator[Cluster]:
+    """A namespace with what deploy/base puts into it; removed at the end."""
+    config.load_kube_config()
+    core = client.CoreV1Api()
+    node = core.list_node().items[0]
+    address = next(each.address for each in node.status.addresses if each.type == "InternalIP")
+    name = f"penstock-test-{secrets.token_hex(3)}"
+    for each in manifests(name):
+        create_from_dict(core.api_client, each)
+    found = Cluster(core, name, address)
+    threading.Thread(target=found.watch, daemon=True).start()
+    try:
+        yield found
+    finally:
+        core.delete_namespace(name)
+
+
+@contextmanager
+def function_host(state: Path, address: str) -> Iterator[dict[str, str]]:
+    """A function host that pods reach: its URL and token, as the environment has them."""
+    command = [sys.executable, "-m", "penstock.host", "--state", str(state), "--bind", address]
+    process = subprocess.Popen([*command, "--port", str(free_port(address))], stderr=subprocess.DEVNULL)
+    try:
+        target = EmbeddedTarget(state)
+        until(lambda: target.url() is not None)
+        url = target.url()
+        assert url is not None
+        yield {"PENSTOCK_HOST_URL": url, "PENSTOCK_HOST_TOKEN": (state / "token").read_text().strip()}
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def pods_of(cluster: Cluster, stage: str) -> list[str]:
+    """A stage's own pods that run now."""
+    found = cluster.core.list_namespaced_pod(
+        cluster.namespace, label_selector=f"penstock/stage={stage},!spark-role"
+    ).items
+    return [pod.metadata.name for pod in found if pod.status.phase == "Running"]
+
+
+def spec_of(project: Project) -> Path:
+    """The file with the pipeline's declaration."""
+    return project.root / "dags" / PIPELINE / "pipeline.py"
+
+
+@contextmanager
+def declared(project: Project, fields: str) -> Iterator[None]:
+    """The pipeline with more fields in its declaration, meanwhile."""
+    spec = spec_of(project)
+    text = spec.read_text()
+    spec.write_text(text.replace("    slices=", f"    {fields},\n    slices="))
+    try:
+        yield
+    finally:
+        spec.write_text(text)
+
+
+def manifests(namespace: str) -> Iterator[dict[str, Any]]:
+    """What deploy/base gives a cluster, in another namespace."""
+    base = ROOT / "deploy" / "base"
+    for name in yaml.safe_load((base / "kustomization.yaml").read_text())["resources"]:
+        for each in yaml.safe_load_all((base / name).read_text()):
+            each["metadata"]["name" if each["kind"] == "Namespace" else "namespace"] = namespace
+            for subject in each.get("subjects", []):
+                subject["namespace"] = namespace
+            yield each
+
+
+def documented() -> set[str]:
+    """What docs/kubernetes.md says of the secret, but for connections."""
+    (block,) = re.findall(r"```ini\n(.*?)```", (ROOT / "docs/kubernetes.md").read_text(), re.DOTALL)
+    names = {line.partition("=")[0] for line in block.splitlines()}
+    return {name for name in names if not name.startswith("PENSTOCK_CONN_")}
