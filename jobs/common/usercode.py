@@ -29,6 +29,8 @@ _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 _STACK = re.compile(r"\n\s*(?:JVM stacktrace:|Driver stacktrace:|at [\w.$]+[/.(])")
 _CAUSE = re.compile(r"^Caused by: (.+)$", re.MULTILINE)
 _MAX_MESSAGE = 1500
+#: What Spark passes on of an executor's pod that the cluster killed.
+_EXECUTOR_OUT_OF_MEMORY = ("OOMKilled", "exit code: 137", "exit code 137")
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,8 @@ def _line(file: str, number: int, name: str, folder: Path) -> str:
 
 
 def _advice(error: Exception) -> str:
+    if any(word in str(error) for word in _EXECUTOR_OUT_OF_MEMORY):
+        return "an executor was killed for want of memory: give the stage's executors more, or a UDF less to hold"
     if "Python worker exited unexpectedly" in str(error):
         return (
             "a Python worker died, most often of too little memory: give the stage more, or do less in a UDF"

@@ -29,6 +29,14 @@ def test_a_dead_python_worker_is_told_as_a_lack_of_memory() -> None:
     assert "too little memory" in str(raised.value.next_step)
 
 
+def test_an_executor_without_memory_is_told_so() -> None:
+    """Spark gives the pod's end at the bottom of a long text: what to change is said."""
+    text = "Lost task 0.3 (ExecutorLostFailure: the executor with id 2 exited with exit code 137(SIGKILL, possible container OOM)."
+    with pytest.raises(UserCodeError) as raised, CODE.blamed("features()"):
+        raise RuntimeError(text)
+    assert "executors more" in str(raised.value.next_step)
+
+
 def test_the_last_cause_is_told_without_the_stack() -> None:
     """Of a long chain of the JVM's, the head and the last cause are kept, and no stack."""
     text = (
