@@ -71,7 +71,7 @@ class Airflow:
         if not services.running(settings):
             raise AirflowError("Airflow is not running here", next_step="start it with `penstock up`")
         passwords = json.loads((settings.airflow_home / "passwords.json").read_text())
-        return cls(f"http://127.0.0.1:{services.Ports.load().airflow}", "admin", passwords["admin"])
+        return cls(services.airflow_url(), "admin", passwords["admin"])
 
     def wait_for_dag(self, dag: str) -> bool:
         """Wait until Airflow has parsed the DAG; returns whether it is paused. Raises AirflowError."""

@@ -28,6 +28,8 @@ from penstock.targets.embedded import EmbeddedTarget, open_embedded
 
 _BIND = "127.0.0.1"
 _DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+_AIRFLOW_URL = "PENSTOCK_AIRFLOW_URL"
+_AIRFLOW_HEALTH = "/api/v2/monitor/health"
 _WAIT_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 
@@ -193,14 +195,14 @@ def up(settings: Settings, say: Callable[[str], None]) -> Up:
     for name, argv in commands.items():
         _free_or_ours(name, settings, {"airflow-api-server": ports.airflow, "mlflow": ports.mlflow}.get(name))
         processes.start(name, argv, quiet, _log(settings, name), _state(settings))
-    airflow_url, mlflow_url = f"http://{_BIND}:{ports.airflow}", _mlflow_url(settings, ports)
-    _wait(settings, "airflow-api-server", f"{airflow_url}/api/v2/monitor/health", _airflow_healthy)
-    say(f"Airflow at {airflow_url}")
+    airflow_at, mlflow_url = f"http://{_BIND}:{ports.airflow}", _mlflow_url(settings, ports)
+    _wait(settings, "airflow-api-server", f"{airflow_at}{_AIRFLOW_HEALTH}", _airflow_healthy)
+    say(f"Airflow at {airflow_at}")
     if "mlflow" in commands:
         _wait(settings, "mlflow", f"{mlflow_url}/health", lambda answer: answer.is_success)
     say(f"MLflow at {mlflow_url}")
     password = json.loads((settings.airflow_home / "passwords.json").read_text())["admin"]
-    return Up(airflow=airflow_url, mlflow=mlflow_url, host=host_url, user="admin", password=password)
+    return Up(airflow=airflow_at, mlflow=mlflow_url, host=host_url, user="admin", password=password)
 
 
 def _make_mlflow(settings: Settings) -> None:
@@ -229,8 +231,16 @@ def down(settings: Settings) -> list[str]:
     return stopped
 
 
+def airflow_url() -> str:
+    """Where Airflow's API server answers: PENSTOCK_AIRFLOW_URL where `up` has not started it, else on loopback."""
+    return os.environ.get(_AIRFLOW_URL) or f"http://{_BIND}:{Ports.load().airflow}"
+
+
 def running(settings: Settings) -> bool:
     """Whether this installation's Airflow scheduler and API server live."""
+    if os.environ.get(_AIRFLOW_URL):
+        with httpx.Client(trust_env=False, timeout=5.0) as client:
+            return _answers(client, f"{airflow_url()}{_AIRFLOW_HEALTH}", _airflow_healthy)
     state = _state(settings)
     found = [processes.find(name, state) for name in ("airflow-scheduler", "airflow-api-server")]
     return all(process is not None and processes.alive(process) for process in found)
@@ -268,12 +278,8 @@ def _wait(settings: Settings, name: str, url: str, healthy: Callable[[httpx.Resp
             process = processes.find(name, _state(settings))
             if process is None or not processes.alive(process):
                 break
-            try:
-                answer = client.get(url)
-                if answer.is_success and healthy(answer):
-                    return
-            except httpx.HTTPError:
-                pass
+            if _answers(client, url, healthy):
+                return
             time.sleep(0.2)
     log = _log(settings, name)
     last = log.read_text(errors="replace").strip().splitlines()[-5:] if log.is_file() else []
@@ -281,6 +287,14 @@ def _wait(settings: Settings, name: str, url: str, healthy: Callable[[httpx.Resp
         f"{name} does not answer at {url}; its log ends: {' | '.join(last)}",
         next_step=f"see {log}; if another program has the port, set PENSTOCK_AIRFLOW_PORT or PENSTOCK_MLFLOW_PORT",
     )
+
+
+def _answers(client: httpx.Client, url: str, healthy: Callable[[httpx.Response], bool]) -> bool:
+    try:
+        answer = client.get(url)
+        return answer.is_success and healthy(answer)
+    except httpx.HTTPError:
+        return False
 
 
 def _free_or_ours(name: str, settings: Settings, port: int | None) -> None:

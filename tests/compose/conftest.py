@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from penstock.airflow_client import Airflow
 from tests.e2e.conftest import ROOT, Project, make_project
 
 __all__ = ["make_project"]
@@ -76,10 +75,6 @@ class Stack:
         """Of Airflow's admin, as docs/compose.md has it."""
         said = self.compose("exec", "-T", "airflow-api-server", "cat", "/scratch/airflow/passwords.json")
         return str(json.loads(said)["admin"])
-
-    def airflow(self) -> Airflow:
-        """Airflow's API, logged in."""
-        return Airflow(self.url("AIRFLOW"), "admin", self.password())
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import httpx
@@ -28,21 +27,9 @@ def up(stack: Stack) -> Stack:
 
 
 @pytest.fixture(scope="module")
-def first(up: Stack) -> str:
-    """The id of a run that has ended."""
-    return run(up)
-
-
-def run(stack: Stack) -> str:
-    """Let Airflow run the pipeline; the run's id, once it has ended well."""
-    airflow = stack.airflow()
-    airflow.wait_for_dag(PIPELINE)
-    made = airflow.trigger(PIPELINE, {})
-    airflow.unpause(PIPELINE)
-    while (state := airflow.state(PIPELINE, made)) in ("queued", "running"):
-        time.sleep(2)
-    assert state == "success", airflow.tasks(PIPELINE, made)
-    return made
+def first(up: Stack) -> Any:
+    """The answer of a first run, by Airflow."""
+    return up.penstock("run", PIPELINE, "--airflow")
 
 
 def ask(stack: Stack) -> Any:
@@ -72,17 +59,27 @@ def test_every_service_is_bounded(stack: Stack) -> None:
             assert service["restart"] == "unless-stopped", name
 
 
-def test_it_ends_on_a_live_function(up: Stack, first: str) -> None:
+def test_it_ends_on_a_live_function(up: Stack, first: Any) -> None:
     """Every stage ran, and the function answers on this machine as the version that the registry has."""
-    found = up.penstock("explain", f"{PIPELINE}/{first}")
-    assert found["state"] == "succeeded"
-    assert {stage["state"] for stage in found["stages"]} == {"ran"}
+    assert first["state"] == "succeeded"
+    assert {stage["state"] for stage in first["stages"]} == {"ran"}
     assert ask(up)["version"] == "1"
-    status = up.penstock("status", PIPELINE)["pipelines"][0]
+    answer = up.penstock("status", PIPELINE)
+    status = answer["pipelines"][0]
+    assert answer["airflow"] == "running"
     assert (status["champion"]["version"], status["serving"]) == ("1", "1")
 
 
-def test_mlflow_shows_it(up: Stack, first: str) -> None:
+def test_the_login_opens_airflow(up: Stack, first: Any) -> None:
+    """By the documented password, at the port on this machine; its server shows what a stage printed elsewhere."""
+    with httpx.Client(base_url=up.url("AIRFLOW"), trust_env=False, timeout=60) as client:
+        token = client.post("/auth/token", json={"username": "admin", "password": up.password()}).json()
+        client.headers["Authorization"] = f"Bearer {token['access_token']}"
+        log = client.get(f"/api/v2/dags/{PIPELINE}/dagRuns/{first['run']}/taskInstances/train/logs/1")
+        assert "holdout:" in log.raise_for_status().text
+
+
+def test_mlflow_shows_it(up: Stack, first: Any) -> None:
     """Its page and its API answer on this machine, and models' artifacts come from the bucket through it."""
     with httpx.Client(base_url=up.url("MLFLOW"), trust_env=False) as client:
         assert client.get("/").is_success
@@ -95,7 +92,7 @@ def test_mlflow_shows_it(up: Stack, first: str) -> None:
         assert artifacts["files"]
 
 
-def test_no_secret_is_shown(up: Stack, first: str) -> None:
+def test_no_secret_is_shown(up: Stack, first: Any) -> None:
     """Neither what the engine tells of a container nor its log holds a secret."""
     containers = up.compose("ps", "--all", "--quiet").split()
     told = docker("inspect", *containers) + up.compose("logs", "--no-color")
@@ -104,18 +101,18 @@ def test_no_secret_is_shown(up: Stack, first: str) -> None:
         assert secret not in told, name
 
 
-def test_what_was_stopped_goes_on(up: Stack, first: str) -> None:
+def test_what_was_stopped_goes_on(up: Stack, first: Any) -> None:
     """Taken down and up again: same secrets, same function, and a run that finds all done."""
     before, password = secrets_of(up), up.password()
     up.compose("down", "--timeout", "30")
     up.compose("up", "--wait")
     assert (secrets_of(up), up.password()) == (before, password)
     assert ask(up)["version"] == "1"
-    again = up.penstock("explain", f"{PIPELINE}/{run(up)}")
+    again = up.penstock("run", PIPELINE, "--airflow")
     assert {stage["state"] for stage in again["stages"]} == {"reused"}
 
 
-def test_a_service_that_dies_comes_back(up: Stack, first: str) -> None:
+def test_a_service_that_dies_comes_back(up: Stack, first: Any) -> None:
     """The function host is killed: the engine starts it again, and the function answers without a run."""
     (host,) = up.compose("ps", "--quiet", "function-host").split()
     up.compose("exec", "--detach", "function-host", "sh", "-c", "kill -9 -1")
