@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -37,12 +38,19 @@ def pod(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
 
 
 def worker(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
-    """Every worker of Airflow's that has a task now."""
-    scheduler = processes.find("airflow-scheduler", project.var / "services")
-    assert scheduler is not None
-    for child in psutil.Process(scheduler.pid).children(recursive=True):
-        if "worker --" in " ".join(child.cmdline()):
-            child.kill()
+    """The next worker of Airflow's that has a task: it begins the stage's pod, or comes back to it."""
+    scheduler = psutil.Process(_service(project, "airflow-scheduler").pid)
+    killed: list[int] = []
+
+    def kill() -> bool:
+        for child in scheduler.children(recursive=True):
+            with suppress(psutil.Error):  # it has ended meanwhile
+                if "worker --" in " ".join(child.cmdline()):
+                    child.kill()
+                    killed.append(child.pid)
+        return bool(killed)
+
+    until(kill)
 
 
 def scheduler(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
@@ -166,9 +174,13 @@ def versions(project: Project) -> dict[str, str]:
     return {each.version: str(each.key) for each in registry.versions(PIPELINE)}
 
 
-def _kill_service(project: Project, name: str) -> None:
-    """Kill it with all below it; who supervises it starts it again."""
+def _service(project: Project, name: str) -> processes.Process:
     found = processes.find(name, project.var / "services")
     assert found is not None
-    os.killpg(os.getpgid(found.pid), signal.SIGKILL)
+    return found
+
+
+def _kill_service(project: Project, name: str) -> None:
+    """Kill it with all below it; who supervises it starts it again."""
+    os.killpg(_service(project, name).pid, signal.SIGKILL)
     project.penstock("up")
