@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import secrets
@@ -34,9 +35,10 @@ def docker(*arguments: str | Path, environment: dict[str, str] | None = None) ->
 
 @pytest.fixture(scope="session")
 def room() -> Callable[[str], str]:
-    """Builds the image of a room by the command that people use; its name."""
+    """Builds the image of a room, once, by the command that people use; its name."""
     base = os.environ.get(BASE_IMAGE)
 
+    @functools.cache
     def build(name: str) -> str:
         command = [sys.executable, "-m", "penstock", "image", "room", name, "--json"]
         options = ["--base-image", base] if base else []
