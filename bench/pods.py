@@ -21,10 +21,9 @@ from typing import Any
 import psutil
 from kubernetes import watch
 
-from penstock import processes
 from penstock.airflow_client import Airflow
 from penstock.code import BuildRecord
-from tests.cluster.stand import PIPELINE, Cluster, Stand, stand
+from tests.cluster.stand import PIPELINE, Cluster, Stand, busy_workers, service, stand
 from tests.e2e.conftest import Project
 from tests.servers import until
 
@@ -152,7 +151,7 @@ def _stage(it: Stand, airflow: Airflow, clock: Clock) -> float:
 
 def _sleep(it: Stand, airflow: Airflow) -> None:
     """Print what a hundred pods in flight cost their watchers."""
-    triggerer = _process(it.project, "airflow-triggerer")
+    triggerer = service(it.project, "airflow-triggerer")
     before = _memory(triggerer)
     run = _trigger(airflow, "sleeping")
 
@@ -160,7 +159,7 @@ def _sleep(it: Stand, airflow: Airflow) -> None:
         return sum(state == "deferred" for _, _, state in airflow.tasks("sleeping", run))
 
     until(lambda: deferred() == SLEEPING, 900)
-    busy = [_workers(it.project) for _ in _every(2, 15)]
+    busy = [len(busy_workers(it.project)) for _ in _every(2, 15)]
     print(f"{SLEEPING} sleeping pods: triggerer {before:.0f} MB -> {_memory(triggerer):.0f} MB,", end=" ")
     print(f"busy workers: {statistics.mean(busy):.1f} (mean of {len(busy)} looks over 30 s)")
     until(lambda: airflow.state("sleeping", run) in ("success", "failed"), 900)
@@ -177,22 +176,10 @@ def _seconds(task: dict[str, Any]) -> float:
     return (ended - began).total_seconds()
 
 
-def _process(project: Project, name: str) -> psutil.Process:
-    found = processes.find(name, project.var / "services")
-    assert found is not None
-    return psutil.Process(found.pid)
-
-
 def _memory(process: psutil.Process) -> float:
     """MB that a process and those below it have for themselves."""
     everyone = [process, *process.children(recursive=True)]
     return sum(each.memory_full_info().uss for each in everyone) / 1e6
-
-
-def _workers(project: Project) -> int:
-    """Workers that have a task now."""
-    children = _process(project, "airflow-scheduler").children(recursive=True)
-    return sum("worker --" in " ".join(child.cmdline()) for child in children if child.is_running())
 
 
 def _every(seconds: float, times: int) -> Iterator[int]:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import psutil
 import yaml
 from kubernetes import client, config, watch
 from kubernetes.utils import create_from_dict
 
+from penstock import processes
 from penstock.targets.embedded import EmbeddedTarget
 from tests.e2e.conftest import ROOT, Project, projects
 from tests.servers import S3, free_port, mlflow_server, until
@@ -152,6 +154,24 @@ def pods_of(cluster: Cluster, stage: str) -> list[str]:
         cluster.namespace, label_selector=f"penstock/stage={stage},!spark-role"
     ).items
     return [pod.metadata.name for pod in found if pod.status.phase == "Running"]
+
+
+def service(project: Project, name: str) -> psutil.Process:
+    """The process of one of the services that `penstock up` started."""
+    found = processes.find(name, project.var / "services")
+    assert found is not None
+    return psutil.Process(found.pid)
+
+
+def busy_workers(project: Project) -> list[psutil.Process]:
+    """Airflow's workers that have a task now. (An idle one holds the lock of the queue that all of them read.)"""
+    found = []
+    for child in service(project, "airflow-scheduler").children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            title = " ".join(child.cmdline())
+            if "airflow worker -- " in title and "<idle>" not in title:
+                found.append(child)
+    return found
 
 
 def spec_of(project: Project) -> Path:

@@ -16,10 +16,9 @@ import psutil
 import pytest
 from kubernetes import client
 
-from penstock import processes
 from penstock.registry import Registry
 from penstock.stages import STAGES
-from tests.cluster.stand import PIPELINE, ROW, Cluster, pods_of
+from tests.cluster.stand import PIPELINE, ROW, Cluster, busy_workers, pods_of, service
 from tests.e2e.conftest import Project
 from tests.servers import S3, until
 
@@ -39,15 +38,13 @@ def pod(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
 
 def worker(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
     """The next worker of Airflow's that has a task: it begins the stage's pod, or comes back to it."""
-    scheduler = psutil.Process(_service(project, "airflow-scheduler").pid)
     killed: list[int] = []
 
     def kill() -> bool:
-        for child in scheduler.children(recursive=True):
-            with suppress(psutil.Error):  # it has ended meanwhile
-                if "worker --" in " ".join(child.cmdline()):
-                    child.kill()
-                    killed.append(child.pid)
+        for busy in busy_workers(project):
+            with suppress(psutil.NoSuchProcess):
+                busy.kill()
+                killed.append(busy.pid)
         return bool(killed)
 
     until(kill)
@@ -174,13 +171,7 @@ def versions(project: Project) -> dict[str, str]:
     return {each.version: str(each.key) for each in registry.versions(PIPELINE)}
 
 
-def _service(project: Project, name: str) -> processes.Process:
-    found = processes.find(name, project.var / "services")
-    assert found is not None
-    return found
-
-
 def _kill_service(project: Project, name: str) -> None:
     """Kill it with all below it; who supervises it starts it again."""
-    os.killpg(_service(project, name).pid, signal.SIGKILL)
+    os.killpg(service(project, name).pid, signal.SIGKILL)
     project.penstock("up")
