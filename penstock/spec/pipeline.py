@@ -38,7 +38,8 @@ class Executors(BaseModel):
 
     count: Annotated[int, Field(ge=1)]
     cpu: Annotated[float, Field(gt=0)] = 1
-    memory: Memory = "2Gi"
+    # Less than a GB holds no JVM beside its Python workers.
+    memory: Annotated[str, Field(pattern=r"^([1-9]\d*Gi|[1-9]\d{3,}Mi)$")] = "2Gi"
     above_rows: Annotated[int, Field(ge=0)] = 5_000_000
 
 

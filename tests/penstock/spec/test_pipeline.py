@@ -229,4 +229,5 @@ def test_executors_are_for_the_stages_that_run_spark(fields: dict[str, Any]) -> 
     Pipeline(**fields, resources={"features": {"executors": executors}, "train": {"executors": executors}})
     said = faults(fields, resources={"collect": {"executors": executors}})
     assert "executors are for features and train, which run Spark; given for collect" in said
+    assert "memory" in faults(fields, resources={"train": {"executors": {"count": 1, "memory": "512Mi"}}})
     assert "NoSchedule" in faults(fields, resources={"train": {"tolerations": [{"effect": "Never"}]}})
