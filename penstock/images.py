@@ -109,12 +109,14 @@ class Builder:
         """Put the libraries of a room's lock into a folder, each checked by its digest."""
         self.say(f"installing the {room} room's lock")
         lock = self.here.root / _LOCK.format(room)
-        self._run(
-            [
-                _program("uv"), "pip", "install", "--quiet", "--cache-dir", self.here.var / "cache" / "uv", "--require-hashes", "--target", site,
-                "--python", sys.executable, "--python-version", _MINOR, "--link-mode", "copy", "-r", lock,
-            ]
-        )  # fmt: skip
+        install = [
+            _program("uv"), "pip", "install", "--quiet", "--cache-dir", self.here.var / "cache" / "uv", "--require-hashes", "--target", site,
+            "--python", sys.executable, "--python-version", _MINOR, "--link-mode", "copy", "-r", lock,
+        ]  # fmt: skip
+        try:  # what the environment here was made from is in the cache: the digests say that it is the same
+            self._run([*install, "--offline"])
+        except PenstockError:
+            self._run(install)
         (site / ".lock").unlink(missing_ok=True)
         # Scripts begin with the path of the Python that installed them; a library's tests and stubs nobody imports.
         for folder in (site / "bin", *site.rglob("tests")):
@@ -178,7 +180,7 @@ class Builder:
         with tempfile.TemporaryDirectory(prefix="image-", dir=temporary) as folder:
             yield Path(folder)
 
-    def _run(self, command: list[str | Path]) -> str:
+    def _run(self, command: Sequence[str | Path]) -> str:
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         if ran.returncode:
             raise PenstockError(
