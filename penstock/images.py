@@ -109,7 +109,7 @@ class Builder:
         """Put the libraries of a room's lock into a folder, each checked by its digest."""
         self.say(f"installing the {room} room's lock")
         lock = self.here.root / _LOCK.format(room)
-        install = [
+        install: list[str | Path] = [
             _program("uv"), "pip", "install", "--quiet", "--cache-dir", self.here.var / "cache" / "uv", "--require-hashes", "--target", site,
             "--python", sys.executable, "--python-version", _MINOR, "--link-mode", "copy", "-r", lock,
         ]  # fmt: skip
