@@ -23,8 +23,9 @@ from kubernetes import watch
 
 from penstock.airflow_client import Airflow
 from penstock.code import BuildRecord
-from tests.cluster.stand import PIPELINE, Cluster, Stand, busy_workers, service, stand
+from tests.cluster.stand import Cluster, Stand, busy_workers, service, stand
 from tests.e2e.conftest import Project
+from tests.e2e.ends import PIPELINE
 from tests.servers import until
 
 TIMES, SLEEPING, STAGE = 5, 100, "deploy"

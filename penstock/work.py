@@ -51,6 +51,10 @@ class Item(BaseModel):
         return cls(subject=subject, spec=spec, inputs=inputs, salt=salt, key=key)
 
 
+#: The variables by which a driver knows its own pod.
+POD_NAME, POD_IP = "PENSTOCK_POD_NAME", "PENSTOCK_POD_IP"
+
+
 class ExecutorPods(BaseModel):
     """Pods that a stage's Spark work is spread over where it has `above_rows` rows: at most `count`, each of `pod`.
 

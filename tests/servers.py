@@ -101,6 +101,14 @@ class S3:
         return True
 
 
+def airflow_api(url: str, password: str) -> httpx.Client:
+    """Airflow's REST API as the generated admin."""
+    client = httpx.Client(base_url=url, timeout=60, trust_env=False)
+    token = client.post("/auth/token", json={"username": "admin", "password": password})
+    client.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
+    return client
+
+
 @contextmanager
 def mlflow_server(folder: Path, database: str, host: str = "127.0.0.1") -> Iterator[str]:
     """MLflow's server as a team runs it, on a database, its artifacts behind itself; its URL."""

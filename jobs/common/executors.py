@@ -12,10 +12,8 @@ from pathlib import Path
 
 from jobs.common.memory import heap_of, mebibytes
 from penstock.store import Store
-from penstock.work import ExecutorPods
+from penstock.work import POD_IP, POD_NAME, ExecutorPods
 
-#: Who a driver is, from its pod (the downward API).
-POD_NAME, POD_IP = "PENSTOCK_POD_NAME", "PENSTOCK_POD_IP"
 #: Fixed, so that a network policy can name them.
 DRIVER_PORT, BLOCK_PORT = 7078, 7079
 _EVENTS_KEPT = ".kept"

@@ -42,7 +42,7 @@ def pods(
                     env_from=shape.secrets(),
                     security_context=shape.CONTAINER_SECURITY,
                     volume_mounts=[
-                        *shape.mounts("/scratch", "/tmp"),  # noqa: S108 - in the pod
+                        *shape.mounts(),
                         k8s.V1VolumeMount(name=_SPILL, mount_path="/spill"),
                     ],
                 )
@@ -51,10 +51,7 @@ def pods(
         ),
     )
     return ExecutorPods(
-        count=given.executors.count,
-        cpu=given.executors.cpu,
-        memory=given.executors.memory,
-        above_rows=given.executors.above_rows,
+        **given.executors.model_dump(),
         namespace=shape.namespace(),
         image=image,
         container=_CONTAINER,

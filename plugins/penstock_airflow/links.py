@@ -64,10 +64,8 @@ def links_of(entry: Entry) -> dict[str, str]:
     experiment = entry.summary.get("mlflow_experiment_id")
     if run and experiment and ui:
         links["MLflow run"] = f"{ui}/#/experiments/{experiment}/runs/{run}"
-    application, history = (
-        entry.summary.get("spark_application"),
-        conf.get("penstock", "history_server", fallback=None),
-    )
+    application = entry.summary.get("spark_application")
+    history = conf.get("penstock", "history_server", fallback=None)
     if application and history:
         links["Spark history"] = f"{history}/history/{application}"
     if url := entry.summary.get("url"):

@@ -50,11 +50,11 @@ class PodStageOperator(KubernetesPodOperator):
             env_vars=shape.own_address() if driver else [],
             env_from=shape.secrets(),
             cmds=["python3"],
-            container_resources=shape.resources(given.cpu, given.memory, given.gpu),
+            container_resources=shape.resources(given),
             security_context=shape.POD_SECURITY,
             container_security_context=shape.CONTAINER_SECURITY,
             volumes=[shape.scratch()],
-            volume_mounts=shape.mounts("/scratch", "/tmp"),  # noqa: S108 - in the pod
+            volume_mounts=shape.mounts(),
             **shape.placement(given),
             deferrable=True,
             poll_interval=conf.getfloat("penstock", "poll_interval", fallback=1.0),
@@ -68,7 +68,6 @@ class PodStageOperator(KubernetesPodOperator):
             **kwargs,
         )
         self.pipeline = pipeline
-        self.prefix = f"{pipeline.name}-{self.task_id}"[:50].rstrip("_").replace("_", "-")
         self.interval = interval
         self.given = given
         self.operator_extra_links = buttons(pipeline, self.task_id)
@@ -96,7 +95,8 @@ class PodStageOperator(KubernetesPodOperator):
         """Make the stage's pod, or take the one of this task that an earlier try left running."""
         record = code.of_image(chain.settings, self.pipeline)
         self.image = record.image
-        self.name = f"{self.prefix}-{uuid.uuid4().hex[:8]}"
+        readable = f"{self.pipeline.name}-{request.stage}"[:50].rstrip("_").replace("_", "-")
+        self.name = f"{readable}-{uuid.uuid4().hex[:8]}"
         self.labels = {
             "penstock/pipeline": request.pipeline,
             "penstock/stage": request.stage,
@@ -117,7 +117,8 @@ class PodStageOperator(KubernetesPodOperator):
             super().execute(context)
         except ApiException as error:
             return deaths.refused(request.stage, error)
-        assert self.pod is not None, "it had ended before it was waited for"
+        # Not deferred: the pod had ended before it was waited for.
+        assert self.pod is not None
         return self._outcome(chain, context, self.pod.metadata.name, request, None)
 
     def _outcome(

@@ -11,6 +11,7 @@ from airflow.sdk import conf
 from kubernetes.client import models as k8s
 
 from penstock.spec.pipeline import Resources
+from penstock.work import POD_IP, POD_NAME
 
 _USER = 10001  # images/Dockerfile
 _VOLUME = "scratch"
@@ -47,8 +48,8 @@ def secrets() -> list[k8s.V1EnvFromSource]:
 
 
 def own_address() -> list[k8s.V1EnvVar]:
-    """What a driver must know of its own pod (jobs.common.executors)."""
-    fields = {"PENSTOCK_POD_NAME": "metadata.name", "PENSTOCK_POD_IP": "status.podIP"}
+    """What a driver must know of its own pod, by the downward API."""
+    fields = {POD_NAME: "metadata.name", POD_IP: "status.podIP"}
     return [
         k8s.V1EnvVar(
             name=name,
@@ -64,20 +65,20 @@ def scratch(name: str = _VOLUME) -> k8s.V1Volume:
     return k8s.V1Volume(name=name, empty_dir=k8s.V1EmptyDirVolumeSource(size_limit=limit))
 
 
-def mounts(*places: str, name: str = _VOLUME) -> list[k8s.V1VolumeMount]:
-    """The volume at each of these places, a folder of it for each."""
+def mounts() -> list[k8s.V1VolumeMount]:
+    """Where the image may be written to: a folder of the volume for each."""
     return [
-        k8s.V1VolumeMount(name=name, mount_path=place, sub_path=place.strip("/").replace("/", "-"))
-        for place in places
+        k8s.V1VolumeMount(name=_VOLUME, mount_path=f"/{folder}", sub_path=folder)
+        for folder in ("scratch", "tmp")
     ]
 
 
-def resources(cpu: float | None, memory: str | None, gpu: int) -> k8s.V1ResourceRequirements:
+def resources(given: Resources) -> k8s.V1ResourceRequirements:
     """CPU is asked for and not bounded; memory and GPUs are both."""
-    limits = {name: str(value) for name, value in {"memory": memory, "nvidia.com/gpu": gpu}.items() if value}
-    return k8s.V1ResourceRequirements(
-        requests={**limits, **({"cpu": str(cpu)} if cpu else {})}, limits=limits
-    )
+    bounded = {"memory": given.memory, "nvidia.com/gpu": given.gpu}
+    limits = {name: str(value) for name, value in bounded.items() if value}
+    cpu = {"cpu": str(given.cpu)} if given.cpu else {}
+    return k8s.V1ResourceRequirements(requests={**limits, **cpu}, limits=limits)
 
 
 def placement(given: Resources) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.stand import PIPELINE, Cluster, Stand, stand
+from tests.cluster.stand import Cluster, Stand, stand
 from tests.e2e.conftest import Project
+from tests.e2e.ends import PIPELINE
 from tests.servers import S3
 
 

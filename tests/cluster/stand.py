@@ -24,11 +24,9 @@ from kubernetes.utils import create_from_dict
 from penstock import processes
 from penstock.targets.embedded import EmbeddedTarget
 from tests.e2e.conftest import ROOT, Project, projects
+from tests.e2e.ends import PIPELINE
 from tests.servers import S3, free_port, mlflow_server, until
 
-PIPELINE = "parcels_late"
-#: What the function is asked.
-ROW = {"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_kg": None}
 #: Where images go, and what the job image stands on where the usual base cannot be had.
 REGISTRY, BASE_IMAGE = "PENSTOCK_REGISTRY", "PENSTOCK_BASE_IMAGE"
 
@@ -45,6 +43,12 @@ class Cluster:
     def pods(self) -> list[str]:
         """The names of the pods there are now."""
         return [pod.metadata.name for pod in self.core.list_namespaced_pod(self.namespace).items]
+
+    def running(self, stage: str, *, executors: bool = False) -> list[str]:
+        """The pods of a stage that run now: its own, or its executors."""
+        role = "spark-role=executor" if executors else "!spark-role"
+        found = self.core.list_namespaced_pod(self.namespace, label_selector=f"penstock/stage={stage},{role}")
+        return [pod.metadata.name for pod in found.items if pod.status.phase == "Running"]
 
     def watch(self) -> None:
         """Note the name of each pod that is made, from now on."""
@@ -146,14 +150,6 @@ def function_host(state: Path, address: str) -> Iterator[dict[str, str]]:
     finally:
         process.terminate()
         process.wait()
-
-
-def pods_of(cluster: Cluster, stage: str) -> list[str]:
-    """A stage's own pods that run now."""
-    found = cluster.core.list_namespaced_pod(
-        cluster.namespace, label_selector=f"penstock/stage={stage},!spark-role"
-    ).items
-    return [pod.metadata.name for pod in found if pod.status.phase == "Running"]
 
 
 def service(project: Project, name: str) -> psutil.Process:

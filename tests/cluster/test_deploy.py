@@ -33,8 +33,7 @@ def test_the_api_server_takes_it(cluster: Cluster, folder: str) -> None:
 
 def may(cluster: Cluster, account: str, verb: str, resource: str, namespace: str | None = None) -> bool:
     """Whether the API server would let a service account of the tests' namespace do it, there or in another."""
-    group, _, kind = resource.rpartition("/") if resource.count("/") > 1 else ("", "", resource)
-    kind, _, part = kind.partition("/")
+    kind, _, part = resource.partition("/")
     review: Any = client.AuthorizationV1Api().create_subject_access_review(
         {
             "spec": {
@@ -43,7 +42,6 @@ def may(cluster: Cluster, account: str, verb: str, resource: str, namespace: str
                 "resourceAttributes": {
                     "namespace": namespace or cluster.namespace,
                     "verb": verb,
-                    "group": group,
                     "resource": kind,
                     "subresource": part,
                 },

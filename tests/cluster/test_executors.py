@@ -13,8 +13,9 @@ import pytest
 
 from penstock.results import StageResult
 from penstock.store import Store
-from tests.cluster.stand import PIPELINE, Cluster, declared
+from tests.cluster.stand import Cluster, declared
 from tests.e2e.conftest import Project
+from tests.e2e.ends import PIPELINE
 from tests.servers import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.spark, pytest.mark.timeout(1800)]
@@ -48,8 +49,8 @@ def test_a_lost_executor_changes_nothing(up: Project, first: Any, cluster: Clust
     killed: list[str] = []
 
     def kill() -> None:
-        until(lambda: bool(running(cluster, "train")), 600)
-        killed.append(running(cluster, "train")[0])
+        until(lambda: bool(cluster.running("train", executors=True)), 600)
+        killed.append(cluster.running("train", executors=True)[0])
         cluster.core.delete_namespaced_pod(killed[0], cluster.namespace, grace_period_seconds=0)
 
     with spread(up, 1), made(cluster) as executors, beside(kill):
@@ -83,14 +84,6 @@ def beside(act: Callable[[], None]) -> Iterator[None]:
     thread.start()
     yield
     thread.join()
-
-
-def running(cluster: Cluster, stage: str) -> list[str]:
-    """The executors of a stage that run now."""
-    found = cluster.core.list_namespaced_pod(
-        cluster.namespace, label_selector=f"spark-role=executor,penstock/stage={stage}"
-    ).items
-    return [pod.metadata.name for pod in found if pod.status.phase == "Running"]
 
 
 def states(answer: Any) -> dict[str, str]:

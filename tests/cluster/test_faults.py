@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from kubernetes import client
 
 from penstock.registry import Registry
 from penstock.stages import STAGES
-from tests.cluster.stand import PIPELINE, ROW, Cluster, busy_workers, pods_of, service
+from tests.cluster.stand import Cluster, busy_workers, service
 from tests.e2e.conftest import Project
+from tests.e2e.ends import PIPELINE, ROW
 from tests.servers import S3, until
 
 #: How long the API server and the store are away.
@@ -32,7 +32,7 @@ Fault = Callable[[Project, Cluster, S3, str], None]
 
 def pod(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
     """The stage's pod, a driver's too, is killed."""
-    for name in pods_of(cluster, stage):
+    for name in cluster.running(stage):
         cluster.core.delete_namespaced_pod(name, cluster.namespace, grace_period_seconds=0)
 
 
@@ -98,7 +98,7 @@ def test_a_run_ends_as_an_undisturbed_one(
     """While the stage's pod runs: the run succeeds, at most one version is new, it answers, and no pod is left."""
     before = versions(up)
     run = up.start("run", PIPELINE, "--airflow", "--force", stage, "--json")
-    until(lambda: run.poll() is not None or bool(pods_of(cluster, stage)), 240)
+    until(lambda: run.poll() is not None or bool(cluster.running(stage)), 240)
     fault(up, cluster, s3, stage)
     out, err = run.communicate()
     assert run.returncode == 0, f"{err}\n{out}"
@@ -130,7 +130,7 @@ def test_two_runs_at_once(up: Project, first: Any, cluster: Cluster) -> None:
 def test_a_cancelled_run_leaves_nothing(up: Project, first: Any, cluster: Cluster) -> None:
     """A person marks the run as failed in Airflow while a pod works: the pod goes, and nothing else stays."""
     run = up.start("run", PIPELINE, "--airflow", "--force", "train", "--json")
-    until(lambda: bool(pods_of(cluster, "train")), 240)
+    until(lambda: bool(cluster.running("train")), 240)
     cancel(up)
     run.communicate()
     assert run.returncode != 0
@@ -139,11 +139,7 @@ def test_a_cancelled_run_leaves_nothing(up: Project, first: Any, cluster: Cluste
 
 def cancel(project: Project) -> None:
     """Mark what runs as failed, as the button in Airflow does."""
-    url = f"http://127.0.0.1:{project.environment['PENSTOCK_AIRFLOW_PORT']}"
-    login = json.loads((project.var / "airflow" / "passwords.json").read_text())
-    with httpx.Client(base_url=url, trust_env=False) as airflow:
-        token = airflow.post("/auth/token", json={"username": "admin", "password": login["admin"]}).json()
-        airflow.headers["Authorization"] = f"Bearer {token['access_token']}"
+    with project.airflow() as airflow:
         runs = f"/api/v2/dags/{PIPELINE}/dagRuns"
         for run in airflow.get(runs, params={"state": "running"}).json()["dag_runs"]:
             airflow.patch(f"{runs}/{run['dag_run_id']}", json={"state": "failed"}).raise_for_status()

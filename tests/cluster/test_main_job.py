@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.stand import PIPELINE, ROW, Cluster, declared
+from tests.cluster.stand import Cluster, declared
 from tests.e2e.conftest import Project
+from tests.e2e.ends import PIPELINE, ROW
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 

@@ -9,12 +9,11 @@ import httpx
 import pytest
 
 from tests.compose.conftest import Stack, docker
-from tests.servers import until
+from tests.e2e.ends import PIPELINE, ROW
+from tests.servers import airflow_api, until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(3600)]
 
-PIPELINE = "parcels_late"
-RECORD = {"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_kg": None}
 ONCE = {"secrets", "prepare"}
 
 
@@ -35,7 +34,7 @@ def first(up: Stack) -> Any:
 def ask(stack: Stack) -> Any:
     """What the live function answers on this machine."""
     answer = httpx.post(
-        f"{stack.url('HOST')}/functions/{PIPELINE}/predict", json=RECORD, trust_env=False, timeout=60
+        f"{stack.url('HOST')}/functions/{PIPELINE}/predict", json=ROW, trust_env=False, timeout=60
     )
     return answer.raise_for_status().json()
 
@@ -72,9 +71,7 @@ def test_it_ends_on_a_live_function(up: Stack, first: Any) -> None:
 
 def test_the_login_opens_airflow(up: Stack, first: Any) -> None:
     """By the documented password, at the port on this machine; its server shows what a stage printed elsewhere."""
-    with httpx.Client(base_url=up.url("AIRFLOW"), trust_env=False, timeout=60) as client:
-        token = client.post("/auth/token", json={"username": "admin", "password": up.password()}).json()
-        client.headers["Authorization"] = f"Bearer {token['access_token']}"
+    with airflow_api(up.url("AIRFLOW"), up.password()) as client:
         log = client.get(f"/api/v2/dags/{PIPELINE}/dagRuns/{first['run']}/taskInstances/train/logs/1")
         assert "holdout:" in log.raise_for_status().text
 

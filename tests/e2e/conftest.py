@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.servers import free_port
+from tests.servers import airflow_api, free_port
 
 ROOT = Path(__file__).parents[2]
 SHARED = ("jobs", "images", "plugins", "penstock")
@@ -45,6 +46,11 @@ class Project:
         out, err = process.communicate()
         assert process.returncode == status, f"{arguments}: exit {process.returncode}\n{err}\n{out}"
         return json.loads(out) if out.strip() else None
+
+    def airflow(self) -> httpx.Client:
+        """The API of this project's Airflow, which is up."""
+        password = json.loads((self.var / "airflow" / "passwords.json").read_text())["admin"]
+        return airflow_api(f"http://127.0.0.1:{self.environment['PENSTOCK_AIRFLOW_PORT']}", password)
 
     def jobs(self, stage: str) -> list[int]:
         """The processes of this project's jobs of a stage (of any, for ""): each leads its own group."""

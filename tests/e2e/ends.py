@@ -1,13 +1,16 @@
-"""How a run of the scaffold's pipeline ended, in all that must not rest on what disturbed it."""
+"""The scaffold's pipeline, and how a run of it ended, in all that must not rest on what disturbed it."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from penstock.registry import CHALLENGER, CHAMPION, PROMOTED_AT, REGISTER_PATH, VERDICT_PATH, Registry
 from tests.e2e.conftest import Project
 
 PIPELINE = "parcels_late"
+#: What its function is asked.
+ROW = {"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_kg": None}
 NOTHING_REGISTERED: dict[str, Any] = {"aliases": {CHAMPION: None, CHALLENGER: None}, "tags": {}}
 
 
@@ -19,11 +22,8 @@ def end_of(project: Project, answer: dict[str, Any]) -> dict[str, Any]:
         "keys": _keys(answer),
         **registered(project),
         "revisions": len(revisions(project)),
-        "answer": project.penstock(
-            "invoke", PIPELINE,
-            "--data", '{"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_kg": null}',
-        ),
-    }  # fmt: skip
+        "answer": project.penstock("invoke", PIPELINE, "--data", json.dumps(ROW)),
+    }
 
 
 def registered(project: Project) -> dict[str, Any]:

@@ -50,11 +50,7 @@ class Api:
     """Airflow's REST API as the generated admin."""
 
     def __init__(self, project: Project) -> None:
-        url = f"http://127.0.0.1:{project.environment['PENSTOCK_AIRFLOW_PORT']}"
-        self.client = httpx.Client(base_url=url, timeout=60, trust_env=False)
-        password = json.loads((project.var / "airflow/passwords.json").read_text())["admin"]
-        token = self.client.post("/auth/token", json={"username": "admin", "password": password})
-        self.client.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
+        self.client = project.airflow()
 
     def get(self, path: str) -> Any:
         answer = self.client.get(f"/api/v2{path}")

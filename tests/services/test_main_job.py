@@ -9,17 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from penstock.store import Store
 from tests.e2e.conftest import ROOT, Project
+from tests.e2e.ends import PIPELINE, ROW
 from tests.servers import S3, mlflow_server
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(1200)]
-
-PIPELINE = "parcels_late"
-RECORD = {"carrier": "swift", "express": "true", "distance_km": 152.0, "weight_kg": None}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +59,7 @@ def test_it_ends_on_a_live_function(project: Project, first: Any) -> None:
     assert first["state"] == "succeeded"
     assert {stage["state"] for stage in first["stages"]} == {"ran"}
     assert all(gate["passed"] for gate in first["gates"])
-    answer = project.penstock("invoke", PIPELINE, "--data", json.dumps(RECORD))
+    answer = project.penstock("invoke", PIPELINE, "--data", json.dumps(ROW))
     assert answer["answer"]["version"] == first["version"] == "1"
     status = project.penstock("status", PIPELINE)["pipelines"][0]
     assert (status["champion"]["version"], status["serving"]) == ("1", "1")
@@ -90,11 +87,7 @@ def test_nothing_changed_nothing_runs(project: Project, first: Any) -> None:
 
 def test_the_report_is_shown_from_the_bucket(project: Project, first: Any) -> None:
     """Airflow's server reads the page of the task's button from the store."""
-    base = f"http://127.0.0.1:{project.environment['PENSTOCK_AIRFLOW_PORT']}"
-    password = json.loads((project.var / "airflow/passwords.json").read_text())["admin"]
-    with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
-        token = client.post("/auth/token", json={"username": "admin", "password": password}).json()
-        client.headers["Authorization"] = f"Bearer {token['access_token']}"
+    with project.airflow() as client:
         links = f"/api/v2/dags/{PIPELINE}/dagRuns/{first['run']}/taskInstances/validate_model/links"
         report = client.get(client.get(links).json()["extra_links"]["Report"])
         assert report.status_code == 200
@@ -106,7 +99,7 @@ def test_a_strangers_client_reads_the_model(project: Project, first: Any, strang
     code = (
         "import sys, mlflow, pandas; mlflow.set_tracking_uri(sys.argv[1])\n"
         f"model = mlflow.pyfunc.load_model('models:/{PIPELINE}@champion')\n"
-        f"print(len(model.predict(pandas.DataFrame([{RECORD!r}]))))"
+        f"print(len(model.predict(pandas.DataFrame([{ROW!r}]))))"
     )
     assert stranger(code, mlflow)[0].splitlines()[-1] == "1"
 
@@ -115,9 +108,9 @@ def test_the_champion_scores_a_table(project: Project, first: Any, tmp_path: Pat
     """The Spark model comes from the bucket too."""
     given, scored = tmp_path / "in.csv", tmp_path / "out.csv"
     with given.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(RECORD))
+        writer = csv.DictWriter(file, list(ROW))
         writer.writeheader()
-        writer.writerow(RECORD)
+        writer.writerow(ROW)
     project.penstock("predict", PIPELINE, str(given), str(scored))
     with scored.open(newline="") as file:
         (row,) = csv.DictReader(file)
