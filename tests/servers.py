@@ -103,10 +103,10 @@ class S3:
 
 def airflow_api(url: str, password: str) -> httpx.Client:
     """Airflow's REST API as the generated admin."""
-    client = httpx.Client(base_url=url, timeout=60, trust_env=False)
-    token = client.post("/auth/token", json={"username": "admin", "password": password})
-    client.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
-    return client
+    login = {"username": "admin", "password": password}
+    answer = httpx.post(f"{url}/auth/token", json=login, timeout=60, trust_env=False)
+    bearer = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    return httpx.Client(base_url=url, headers=bearer, timeout=60, trust_env=False)
 
 
 @contextmanager
