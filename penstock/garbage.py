@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 from penstock.errors import PenstockError
-from penstock.record import Runs
+from penstock.record import Record, Runs, jobs_of
 from penstock.redaction import redact
 from penstock.registry import Registry
 from penstock.results import StageResult
 from penstock.settings import Settings
 from penstock.stages import STAGES
 from penstock.store import Store
+from penstock.work import application_of, events_of
 
 _YOUNG = timedelta(days=1)
 
@@ -35,10 +36,11 @@ class Keep:
 
 @dataclass(frozen=True)
 class Garbage:
-    """A key's folder, an attempt that did not win, or a leftover in the scratch folder; `path` as Store has it."""
+    """A key's folder, an attempt that did not win, Spark's log of a key's making, what pods of a run were asked and
+    answered, or a leftover in the scratch folder; `path` as Store has it."""
 
     path: str
-    kind: Literal["key", "attempt", "temporary"]
+    kind: Literal["key", "attempt", "events", "jobs", "temporary"]
     bytes: int
 
 
@@ -93,6 +95,8 @@ class Collector:
         reached = self._reached(keys)
         garbage = [Garbage(key.path, "key", self._size(key.path)) for key in sorted(keys - reached)]
         garbage += [each for key in sorted(reached) for each in self._losers(key)]
+        for pipeline in self._runs.pipelines():
+            garbage += [*self._events(pipeline, reached), *self._jobs(pipeline)]
         return Found([*garbage, *self._temporary()], len(reached))
 
     def delete(self, garbage: Iterable[Garbage]) -> list[Garbage]:
@@ -134,14 +138,18 @@ class Collector:
         return reached & keys
 
     def _of_runs(self, pipeline: str) -> set[_Key]:
-        since = self._now - timedelta(days=self._keep.days)
-        recent = [
-            record
-            for number, record in enumerate(self._runs.all(pipeline))
-            if number < self._keep.runs or record.run.started >= since
-        ]
+        recent, _ = self._by_age(pipeline)
         paths = [item.path for record in recent for entry in record.entries for item in entry.items]
         return {key for path in paths if (key := _Key.of(path))}
+
+    def _by_age(self, pipeline: str) -> tuple[list[Record], list[Record]]:
+        """The runs of a pipeline that count as recent, and the others."""
+        since = self._now - timedelta(days=self._keep.days)
+        sides: tuple[list[Record], list[Record]] = ([], [])
+        for number, record in enumerate(self._runs.all(pipeline)):
+            recent = number < self._keep.runs or record.run.started >= since
+            sides[not recent].append(record)
+        return sides
 
     def _of_versions(self, pipeline: str) -> set[_Key]:
         versions = self._registry.versions(pipeline)
@@ -165,6 +173,25 @@ class Collector:
         names = [name for name in self._store.names(key.path) if name not in (winner, "_result.json")]
         paths = [path for name in names if self._age(path := f"{key.path}/{name}") >= _YOUNG]
         return [Garbage(path, "attempt", self._size(path)) for path in paths]
+
+    def _events(self, pipeline: str, reached: set[_Key]) -> list[Garbage]:
+        """Spark's event logs that tell of no key that is kept, and are over."""
+        kept = {application_of(key.stage, key.key) for key in reached if key.pipeline == pipeline}
+        folder = events_of(pipeline)
+        paths = [
+            path
+            for name in self._store.names(folder)
+            if not name.startswith(".")
+            and not any(application in name for application in kept)
+            and self._age(path := f"{folder}/{name}") >= _YOUNG
+        ]
+        return [Garbage(path, "events", self._size(path)) for path in paths]
+
+    def _jobs(self, pipeline: str) -> list[Garbage]:
+        """What pods of runs that are no more recent were asked and answered."""
+        _, old = self._by_age(pipeline)
+        paths = [jobs_of(pipeline, record.run.run) for record in old]
+        return [Garbage(path, "jobs", self._size(path)) for path in paths if self._store.exists(path)]
 
     def _temporary(self) -> list[Garbage]:
         folder = self._settings.var / "tmp"

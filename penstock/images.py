@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import penstock
-from penstock import code, jars, sbom
+from penstock import code, jars, requirements, sbom
 from penstock.code import BuildRecord
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
@@ -64,20 +64,30 @@ class Builder:
     def pipeline(self, pipeline: Pipeline) -> BuildRecord:
         """Build and push the pipeline's image, and write its record beside the declaration.
 
-        Raises PenstockError where neither buildah nor docker is there, or one of their steps fails.
+        Raises PenstockError where neither buildah nor docker is there, or one of their steps fails; SpecError where the
+        pipeline's own requirements are no lock, or not for the job room.
         """
         root, name = self.here.root, pipeline.name
         planned = code.of_checkout(self.here, pipeline)
+        own = requirements.own(root / "dags" / name / requirements.FILE, root / _LOCK.format("job"))
         job = self.room("job").image
         with self._context() as context:
-            _copy(root / "dags" / name, context / "app" / "dags" / name)
+            layer = context / "layer"
+            _copy(root / "dags" / name, layer / "app" / "dags" / name)
             suites = root / "expectations" / pipeline.suites
             if suites.is_dir():
-                _copy(suites, context / "app" / "expectations" / pipeline.suites)
+                _copy(suites, layer / "app" / "expectations" / pipeline.suites)
+            if own:
+                self.say(f"installing what {name} needs beyond it")
+                lock = context / requirements.FILE
+                lock.write_text("".join(f"{each.line}\n" for each in own))
+                # What they need in turn is in the lock too, or the room's.
+                self._install(lock, layer / "site", "--no-deps")
+                sbom.write(layer / f"sbom.{name}.json", f"penstock-{name}", layer / "site")
             image = self._build(
                 f"pipeline-{name.replace('_', '-')}",
                 "pipeline/Dockerfile",
-                context,
+                layer,
                 {"JOB_IMAGE": job, "PIPELINE": name},
             )
         record = BuildRecord(**planned.model_dump(), image=image, revision=self._revision())
@@ -90,7 +100,8 @@ class Builder:
         """Build the image of one of ROOMS, and push it where there is a registry. Raises PenstockError as above."""
         with self._context() as context:
             site, app = context / "site", context / "app"
-            self._install(room, site)
+            self.say(f"installing the {room} room's lock")
+            self._install(self.here.root / _LOCK.format(room), site)
             java = self._jars(room, site / "pyspark" / "jars")
             for path in ROOMS[room]:
                 _copy(self.here.root / path, app / path)
@@ -105,13 +116,11 @@ class Builder:
             image = self._build(room, "Dockerfile", context, arguments, "--target", room)
         return RoomImage(image, bill)
 
-    def _install(self, room: str, site: Path) -> None:
-        """Put the libraries of a room's lock into a folder, each checked by its digest."""
-        self.say(f"installing the {room} room's lock")
-        lock = self.here.root / _LOCK.format(room)
+    def _install(self, lock: Path, site: Path, *options: str) -> None:
+        """Put the libraries of a lock into a folder, each checked by its digest."""
         install: list[str | Path] = [
             _program("uv"), "pip", "install", "--quiet", "--cache-dir", self.here.var / "cache" / "uv", "--require-hashes", "--target", site,
-            "--python", sys.executable, "--python-version", _MINOR, "--link-mode", "copy", "-r", lock,
+            "--python", sys.executable, "--python-version", _MINOR, "--link-mode", "copy", *options, "-r", lock,
         ]  # fmt: skip
         try:  # what the environment here was made from is in the cache: the digests say that it is the same
             self._run([*install, "--offline"])

@@ -145,6 +145,16 @@ class Record(BaseModel):
         return [gate for entry in self.entries for gate in entry.gates]
 
 
+def folder_of(pipeline: str, run: str) -> str:
+    """Where a run's records lie in the store."""
+    return f"{pipeline}/_runs/{quote(run, safe='')}"
+
+
+def jobs_of(pipeline: str, run: str) -> str:
+    """Where requests to the pods of a run lie, and their outcomes: a folder a pod."""
+    return f"{folder_of(pipeline, run)}/jobs"
+
+
 class Runs:
     """The records of a store."""
 
@@ -153,18 +163,18 @@ class Runs:
 
     def create(self, run: Run) -> Run:
         """Write a new run's record; where the run is there already, its first record holds."""
-        path = f"{self._folder(run.pipeline, run.run)}/run.json"
+        path = f"{folder_of(run.pipeline, run.run)}/run.json"
         if self._store.create_json(path, run.model_dump(mode="json")):
             return run
         return Run.model_validate(self._store.read_json(path))
 
     def write(self, run: Run, entry: Entry) -> Entry:
-        path = f"{self._folder(run.pipeline, run.run)}/{entry.name}.json"
+        path = f"{folder_of(run.pipeline, run.run)}/{entry.name}.json"
         self._store.write_json(path, entry.model_dump(mode="json"))
         return entry
 
     def read(self, pipeline: str, run: str) -> Record | None:
-        folder = self._folder(pipeline, run)
+        folder = folder_of(pipeline, run)
         value = self._store.read_json(f"{folder}/run.json")
         if value is None:
             return None
@@ -187,13 +197,10 @@ class Runs:
         return [name for name in self._store.names("") if not name.startswith(("_", "."))]
 
     def delete(self, pipeline: str, run: str) -> None:
-        self._store.remove(self._folder(pipeline, run))
+        self._store.remove(folder_of(pipeline, run))
 
     def _names(self, pipeline: str) -> list[str]:
         return [unquote(name) for name in self._store.names(f"{pipeline}/_runs")]
-
-    def _folder(self, pipeline: str, run: str) -> str:
-        return f"{pipeline}/_runs/{quote(run, safe='')}"
 
 
 def now() -> datetime:

@@ -76,6 +76,16 @@ class ExecutorPods(BaseModel):
     events: str
 
 
+def application_of(stage: str, key: str) -> str:
+    """How the name of Spark's application begins that makes a key."""
+    return f"{stage}-{key[:12]}-"
+
+
+def events_of(pipeline: str) -> str:
+    """Where Spark's own logs of a pipeline's work on executors lie in the store."""
+    return f"{pipeline}/_spark"
+
+
 class Request(BaseModel):
     """What one job process does: the items of one stage that no earlier run has done."""
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path
 
 from jobs.check import imports, stages
+from penstock import requirements
+from penstock.errors import SpecError
 from penstock.findings import Checked, Finding
 from penstock.settings import Settings
 
@@ -27,11 +30,23 @@ def check(pipeline: Checked, here: Settings) -> list[Finding]:
         return [
             _error(f"{where}:{line}" if line else where, f"it does not compile: {error}", "mend that line")
         ]
+    if lacking := _libraries(pipeline.name, path.with_name(requirements.FILE)):
+        return lacking
     return [
         *_signatures(tree, where),
         *imports.check(path, where),
         *stages.check(tree, path, where),
     ]
+
+
+def _libraries(name: str, lock: Path) -> list[Finding]:
+    """What the folder asks for and this environment lacks: without it the rest would only fail to import."""
+    where = f"dags/{name}/{requirements.FILE}"
+    try:
+        lacking = requirements.missing(lock)
+    except SpecError as error:
+        return [_error(where, error.message, error.next_step or "lock it")]
+    return [_error(where, f"it asks for {each}", requirements.install(lock)) for each in lacking]
 
 
 def _signatures(tree: ast.Module, where: str) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from penstock import requirements
 from penstock.durable import says_no_room
 from penstock.errors import PenstockError, StoreError, UserCodeError
 
@@ -78,7 +79,7 @@ class UserCode:
 def load(pipeline: str, dags: Path, spark: SparkSession) -> UserCode:
     """Import `dags/<pipeline>/model.py`, with its folder on the path, here and in Python workers.
 
-    Raises UserCodeError where the file is missing or does not import.
+    Raises UserCodeError where the file is missing or does not import, or a library that the folder asks for is not here.
     """
     from pyspark import cloudpickle
 
@@ -88,6 +89,12 @@ def load(pipeline: str, dags: Path, spark: SparkSession) -> UserCode:
         raise UserCodeError(
             f"pipeline {pipeline!r} has no dags/{pipeline}/model.py",
             next_step="write features() and estimator() in it (docs/pipeline.md)",
+        )
+    lock = folder / requirements.FILE
+    if lacking := requirements.missing(lock):
+        raise UserCodeError(
+            f"dags/{pipeline}/{requirements.FILE} asks for {', '.join(lacking)}",
+            next_step=requirements.install(lock),
         )
     _forget_other_models(folder)
     sys.path.insert(0, str(folder))

@@ -8,7 +8,7 @@ from kubernetes.client import ApiClient
 from kubernetes.client import models as k8s
 
 from penstock.spec.pipeline import Resources
-from penstock.work import ExecutorPods, Request
+from penstock.work import ExecutorPods, Request, application_of, events_of
 from penstock_airflow import shape
 
 _CONTAINER = "executor"
@@ -56,6 +56,6 @@ def pods(
         image=image,
         container=_CONTAINER,
         pod=ApiClient().sanitize_for_serialization(template),
-        application=f"{request.stage}-{request.items[0].key[:12]}-{uuid.uuid4().hex[:6]}",
-        events=f"{request.pipeline}/_spark",
+        application=f"{application_of(request.stage, request.items[0].key)}{uuid.uuid4().hex[:6]}",
+        events=events_of(request.pipeline),
     )

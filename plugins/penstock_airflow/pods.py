@@ -18,6 +18,7 @@ from kubernetes.client import ApiException
 
 from penstock import code, settings
 from penstock.chain import Chain
+from penstock.record import jobs_of
 from penstock.spec.pipeline import Pipeline, Resources
 from penstock.work import Outcome, Request
 from penstock_airflow import deaths, executors, shape
@@ -134,7 +135,7 @@ class PodStageOperator(KubernetesPodOperator):
         return death or deaths.without_a_word(request.stage)
 
     def _place(self, context: Context, pod: str) -> str:
-        return f"{self.pipeline.name}/_runs/{context['ti'].run_id}/jobs/{pod}"
+        return f"{jobs_of(self.pipeline.name, context['ti'].run_id)}/{pod}"
 
     def _death(self, event: Mapping[str, Any]) -> Outcome | None:
         try:

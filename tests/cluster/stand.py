@@ -27,6 +27,12 @@ from tests.e2e.conftest import ROOT, Project, projects
 from tests.e2e.ends import PIPELINE
 from tests.servers import S3, free_port, mlflow_server, until
 
+#: A library that neither the job room nor this environment has, as a pipeline's own requirements.txt.
+LIBRARY = "haversine"
+_LOCK = f"""{LIBRARY}==2.9.0 \\
+    --hash=sha256:1103d7e1f0f108c25b31b63452c54d9d6f29389a70de7dd75fd4b908329b6fcf \\
+    --hash=sha256:d32031b6b4232e37764730a781a3b8cb248710f92aca6f553b8097524420754d
+"""
 #: Where images go, and what the job image stands on where the usual base cannot be had.
 REGISTRY, BASE_IMAGE = "PENSTOCK_REGISTRY", "PENSTOCK_BASE_IMAGE"
 
@@ -110,6 +116,11 @@ def _make_pipeline(project: Project) -> None:
     project.penstock("init", PIPELINE)
     spec = spec_of(project)
     spec.write_text(spec.read_text().replace('"data/', '"s3://penstock/data/'))
+    spec.with_name("requirements.txt").write_text(_LOCK)
+    model = spec.with_name("model.py")
+    model.write_text(
+        model.read_text().replace("\nfrom pyspark", f"\nimport {LIBRARY}  # noqa: F401\nfrom pyspark", 1)
+    )
     fsspec.filesystem("s3").put(f"{project.root}/data/", "penstock/data", recursive=True)
     base = os.environ.get(BASE_IMAGE)
     project.penstock(

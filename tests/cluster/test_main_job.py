@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster.stand import Cluster, declared
+from tests.cluster.stand import LIBRARY, Cluster, declared
 from tests.e2e.conftest import Project
 from tests.e2e.ends import PIPELINE, ROW
 
@@ -23,6 +24,13 @@ def test_it_ends_on_a_live_function(up: Project, first: Any, cluster: Cluster) -
     assert cluster.pods() == []
     answer = up.penstock("invoke", PIPELINE, "--data", json.dumps(ROW))
     assert answer["answer"]["version"] == first["version"] == "1"
+
+
+def test_its_own_library_is_in_its_image(up: Project, first: Any) -> None:
+    """model.py imports what only its requirements.txt names: not the job room, nor the environment here."""
+    assert f"import {LIBRARY}" in (up.root / "dags" / PIPELINE / "model.py").read_text()
+    assert find_spec(LIBRARY) is None
+    assert first["state"] == "succeeded"
 
 
 def test_nothing_changed_no_pod(up: Project, first: Any, cluster: Cluster) -> None:

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from penstock.errors import PenstockError
 from penstock.garbage import Collector, Garbage, Keep
 from penstock.intervals import Interval
-from penstock.record import Entry, ItemEntry, Run, Runs
+from penstock.record import Entry, ItemEntry, Run, Runs, jobs_of
 from penstock.registry import Registry
 from penstock.results import Input, StageResult
 from penstock.settings import Settings
 from penstock.store import Store
+from penstock.work import application_of, events_of
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 OLD, YOUNG = NOW - timedelta(days=100), NOW - timedelta(hours=1)
@@ -54,12 +55,16 @@ class World:
         return self.store.commit(result)
 
     def attempt(self, stage: str, key: str, attempt: str, made: datetime = OLD) -> Path:
-        folder = Path(self.store.path(f"p/{stage}/{key}/{attempt}"))
-        folder.mkdir(parents=True)
-        (folder / "data").write_text("ten bytes!")
-        for path in (folder / "data", folder):
+        return self.write(f"p/{stage}/{key}/{attempt}/data", made).parent
+
+    def write(self, relative: str, made: datetime) -> Path:
+        """A file of ten bytes, as old as that, and its folder with it."""
+        file = Path(self.store.path(relative))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("ten bytes!")
+        for path in (file, file.parent):
             os.utime(path, (made.timestamp(), made.timestamp()))
-        return folder
+        return file
 
     def run(self, name: str, results: list[StageResult], started: datetime) -> None:
         runs = Runs(self.store)
@@ -131,6 +136,34 @@ def test_attempts_that_did_not_win_go_when_they_are_over(world: World) -> None:
     world.attempt("collect", "c", "killed")
     world.attempt("collect", "c", "at-work", YOUNG)
     assert world.collector([]).find().garbage == [Garbage("p/collect/c/killed", "attempt", 10)]
+
+
+def test_logs_of_spark_go_with_the_key_that_they_tell_of(world: World) -> None:
+    """One of a key that is kept stays, and so does one of the day: its work goes on."""
+    kept, gone = (world.result("train", f"{letter * 32}") for letter in "ab")
+    world.run("run", [kept], NOW)
+    logs = {
+        f"eventlog_v2_{application_of('train', kept.key)}123456": OLD,
+        f"eventlog_v2_{application_of('train', gone.key)}123456": OLD,
+        f"eventlog_v2_{application_of('train', 'c' * 32)}123456": YOUNG,
+    }
+    for name, made in {**logs, ".kept": OLD}.items():
+        world.write(f"{events_of('p')}/{name}", made)
+    found = [each for each in world.collector([]).find().garbage if each.kind == "events"]
+    assert found == [Garbage(f"{events_of('p')}/{list(logs)[1]}", "events", 10)]
+
+
+def test_what_pods_were_asked_goes_when_their_run_is_old(world: World) -> None:
+    """The run's own record stays: `penstock explain` reads it."""
+    for number, name in enumerate(["new", "old:+"]):
+        world.run(name, [], NOW - timedelta(days=90 * number))
+        world.write(f"{jobs_of('p', name)}/pod-1/request.json", OLD)
+    collector = world.collector([], runs=1, days=30)
+    found = collector.find().garbage
+    assert found == [Garbage(jobs_of("p", "old:+"), "jobs", 10)]
+    collector.delete(found)
+    assert world.store.names(jobs_of("p", "new")) == ["pod-1"]
+    assert [record.run.run for record in Runs(world.store).all("p")] == ["new", "old:+"]
 
 
 def test_a_key_at_work_stays(world: World) -> None:

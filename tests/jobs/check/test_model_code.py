@@ -32,11 +32,13 @@ Find = Callable[..., list[tuple[str, str]]]
 def find(tmp_path: Path) -> Find:
     """Checks a model.py (and helpers.py beside it); gives file, line and message of each finding, all errors."""
 
-    def check(model: str | None = MODEL, helpers: str | None = None) -> list[tuple[str, str]]:
+    def check(
+        model: str | None = MODEL, helpers: str | None = None, lock: str | None = None
+    ) -> list[tuple[str, str]]:
         settings = Settings(tmp_path, tmp_path / "var", f"file://{tmp_path}/store", "sqlite:///none")
         folder = settings.dags / "shift"
         folder.mkdir(parents=True)
-        for name, text in (("model.py", model), ("helpers.py", helpers)):
+        for name, text in (("model.py", model), ("helpers.py", helpers), ("requirements.txt", lock)):
             if text is not None:
                 (folder / name).write_text(text)
         found = model_code.check(Checked(name="shift", suites="shift", sources={"rows": []}), settings)
@@ -50,6 +52,20 @@ def find(tmp_path: Path) -> Find:
 def test_sound_code_has_no_finding(find: Find) -> None:
     """Two functions in their form and stages that can be served."""
     assert find() == []
+
+
+@pytest.mark.parametrize(
+    ("lock", "said"),
+    [
+        ("nowhere==1.5 --hash=sha256:00", "it asks for nowhere 1.5 (here: none)"),
+        ("nowhere>=1.5", "dags/shift/requirements.txt is no lock: expected name==version with --hash"),
+    ],
+)
+def test_a_library_that_is_not_here(find: Find, lock: str, said: str) -> None:
+    """It is told as what it is, not as an import that fails."""
+    ((where, message),) = find(lock=lock)
+    assert where == "dags/shift/requirements.txt"
+    assert said in message
 
 
 def test_a_model_file_that_is_not_there(find: Find) -> None:

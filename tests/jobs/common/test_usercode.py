@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from jobs.common.usercode import UserCode
+from jobs.common.usercode import UserCode, load
 from penstock.errors import DataError, StoreError, UserCodeError
 
 CODE = UserCode("shop", Path("/project/dags/shop"), ModuleType("model"))
@@ -56,3 +56,16 @@ def test_penstocks_own_errors_pass() -> None:
     """An error that already says what is wrong is not wrapped again."""
     with pytest.raises(DataError, match="as it is"), CODE.blamed("features()"):
         raise DataError("as it is")
+
+
+def test_a_library_that_is_not_here_is_named(tmp_path: Path) -> None:
+    """Before anything of the folder is imported, with what to type."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "model.py").write_text("raise AssertionError('not imported')")
+    (folder / "requirements.txt").write_text("nowhere==1.5 --hash=sha256:00\npytest==0.1 --hash=sha256:00\n")
+    with pytest.raises(
+        UserCodeError, match=r"asks for nowhere 1\.5 \(here: none\), pytest 0\.1 \(here: \d"
+    ) as raised:
+        load("shop", tmp_path, object())
+    assert "uv pip install" in str(raised.value.next_step)

@@ -39,7 +39,7 @@ def test_a_step_that_fails_records_nothing(
     (programs / "buildah").write_text("#!/bin/sh\necho 'no space left in the builder' >&2; exit 3\n")
     (programs / "buildah").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
-    monkeypatch.setattr("penstock.images.Builder._install", lambda self, room, site: None)
+    monkeypatch.setattr("penstock.images.Builder._install", lambda self, lock, site: None)
     monkeypatch.setattr("penstock.images.Builder._jars", lambda self, room, target: [])
     ran = penstock("image", "build", "shift", "--registry", "localhost:1/none")
     assert ran.code == 1
