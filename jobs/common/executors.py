@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jobs.common.memory import heap_of, mebibytes
+from penstock.errors import PenstockError
 from penstock.store import Store
 from penstock.work import POD_IP, POD_NAME, ExecutorPods
 
 #: Fixed, so that a network policy can name them.
 DRIVER_PORT, BLOCK_PORT = 7078, 7079
 _EVENTS_KEPT = ".kept"
+_NOT_ALLOWED = re.compile("forbidden|unauthorized", re.IGNORECASE)
 
 
 def settings(pods: ExecutorPods, store: Store, scratch: Path) -> dict[str, str]:
@@ -63,6 +68,21 @@ def settings(pods: ExecutorPods, store: Store, scratch: Path) -> dict[str, str]:
         "spark.eventLog.dir": hadoop_uri(store, pods.events),
         **_s3(),
     }
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what the cluster says of a session that it does not let make pods into an error with what to do."""
+    try:
+        yield
+    except Exception as error:
+        refused = next((line for line in str(error).splitlines() if _NOT_ALLOWED.search(line)), None)
+        if refused is None:
+            raise
+        raise PenstockError(
+            f"the service account of this pod may not make pods, as executors are: {refused.strip()[:500]}",
+            next_step="give the stage one that may: penstock-driver of deploy/base, or the declaration's service_account",
+        ) from error
 
 
 def hadoop_uri(store: Store, relative: str) -> str:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,7 +93,8 @@ def session(
     builder = builder.config("spark.driver.extraJavaOptions", " ".join(java))
     for name, value in (spread or {}).items():
         builder = builder.config(name, value)
-    spark: SparkSession = builder.getOrCreate()
+    with executors.told() if spread else nullcontext():
+        spark: SparkSession = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     return spark
 

@@ -198,6 +198,14 @@ def declared(project: Project, fields: str) -> Iterator[None]:
         spec.write_text(text)
 
 
+@contextmanager
+def spread(project: Project, count: int) -> Iterator[None]:
+    """The pipeline with that many executors for features and train, however few its rows are."""
+    executors = {"executors": {"count": count, "cpu": 0.3, "memory": "1Gi", "above_rows": 0}}
+    with declared(project, f"resources={ {'features': executors, 'train': executors}!r}"):
+        yield
+
+
 def manifests(namespace: str) -> Iterator[dict[str, Any]]:
     """What deploy/base gives a cluster, in another namespace."""
     base = ROOT / "deploy" / "base"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ from typing import Any
 
 import fsspec
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from penstock.results import StageResult
 from penstock.store import Store
-from tests.cluster.stand import Cluster, declared
+from tests.cluster.stand import Cluster, spread
 from tests.e2e.conftest import Project
 from tests.e2e.ends import PIPELINE
 from tests.servers import until
@@ -25,48 +27,48 @@ TOLERANCE = 1e-9
 
 
 def test_the_same_features(up: Project, first: Any, cluster: Cluster) -> None:
-    """Features made on three executors are those that one pod made: what rests on them is reused."""
+    """Features made on three executors are those that one pod made: what rests on them is reused.
+
+    They are written where they stay, by S3A's magic committer: nothing is renamed.
+    """
     with spread(up, 3), made(cluster) as executors:
         answer = up.penstock("run", PIPELINE, "--airflow", "--force", "features")
     assert len(executors) == 3
+    committed = fsspec.filesystem("s3").glob(f"penstock/main/{result(answer, 'features').path}/*/_SUCCESS")
+    assert {json.loads(fsspec.filesystem("s3").cat(path))["committer"] for path in committed} == {"magic"}
     assert result(answer, "features").digest == result(first, "features").digest
     assert states(answer)["train"] == "reused"
 
 
 def test_the_same_model(up: Project, first: Any, cluster: Cluster) -> None:
-    """A model trained on three executors is the one that one pod trained; Spark's log of it is kept; no pod is left."""
-    with spread(up, 3), made(cluster) as executors:
+    """A model trained on three executors, one of which is told to go, is the one that one pod trained.
+
+    Who is told to go hands over what it has before it does. Spark's log of it is kept; no pod is left.
+    """
+    with spread(up, 3), made(cluster) as executors, beside(lambda: remove_one(cluster, grace=30)):
         answer = up.penstock("run", PIPELINE, "--airflow", "--force", "train")
-    assert len(executors) == 3
+    assert len(executors) >= 3
     assert cluster.pods() == []
     same_model(answer, first)
     application = result(answer, "train").summary["spark_application"]
-    assert events(application), application
+    gone = [each["Removed Reason"] for each in events(application, "SparkListenerExecutorRemoved")]
+    assert any("decommission" in reason for reason in gone), gone
 
 
 def test_a_lost_executor_changes_nothing(up: Project, first: Any, cluster: Cluster) -> None:
     """The only executor is killed while the model is fitted: another takes its place, and the model is the same."""
-    killed: list[str] = []
-
-    def kill() -> None:
-        until(lambda: bool(cluster.running("train", executors=True)), 600)
-        killed.append(cluster.running("train", executors=True)[0])
-        cluster.core.delete_namespaced_pod(killed[0], cluster.namespace, grace_period_seconds=0)
-
-    with spread(up, 1), made(cluster) as executors, beside(kill):
+    with spread(up, 1), made(cluster) as executors, beside(lambda: remove_one(cluster, grace=0)):
         answer = up.penstock("run", PIPELINE, "--airflow", "--force", "train")
-    assert killed[0] in executors
     assert len(executors) > 1, "another took its place"
     same_model(answer, first)
     assert cluster.pods() == []
 
 
-@contextmanager
-def spread(project: Project, count: int) -> Iterator[None]:
-    """The pipeline with that many executors for features and train, however few its rows are."""
-    executors = {"executors": {"count": count, "cpu": 0.3, "memory": "1Gi", "above_rows": 0}}
-    with declared(project, f"resources={ {'features': executors, 'train': executors}!r}"):
-        yield
+def remove_one(cluster: Cluster, grace: int) -> None:
+    """Delete an executor of train's as soon as one runs; it has so many seconds to go."""
+    until(lambda: bool(cluster.running("train", executors=True)), 600)
+    (name, *_) = cluster.running("train", executors=True)
+    cluster.core.delete_namespaced_pod(name, cluster.namespace, grace_period_seconds=grace)
 
 
 @contextmanager
@@ -114,7 +116,11 @@ def holdout(trained: StageResult) -> pd.DataFrame:
     return frame.sort_values("parcel").reset_index(drop=True)
 
 
-def events(application: str) -> list[str]:
-    """Spark's event log of a name."""
-    found: list[str] = fsspec.filesystem("s3").find(f"penstock/main/{PIPELINE}/_spark")
-    return [path for path in found if application in path]
+def events(application: str, kind: str) -> list[dict[str, Any]]:
+    """What Spark's log of a name, in the store, has of a kind."""
+    store, found = fsspec.filesystem("s3"), list[dict[str, Any]]()
+    for path in sorted(store.find(f"penstock/main/{PIPELINE}/_spark")):
+        if application in path and "/events_" in path:
+            with store.open(path) as file, pa.input_stream(file, compression="zstd") as lines:
+                found += [json.loads(line) for line in lines.read().splitlines()]
+    return [each for each in found if each["Event"] == kind]

@@ -17,7 +17,7 @@ from kubernetes import client
 
 from penstock.registry import Registry
 from penstock.stages import STAGES
-from tests.cluster.stand import Cluster, busy_workers, service
+from tests.cluster.stand import Cluster, busy_workers, service, spread
 from tests.e2e.conftest import Project
 from tests.e2e.ends import PIPELINE, ROW
 from tests.servers import S3, until
@@ -77,9 +77,18 @@ def store(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
     s3.start()
 
 
-FAULTS: list[Fault] = [pod, worker, scheduler, triggerer, api_server, store]
-#: What CI runs: each kind of thing once, at four of the stages.
-SAMPLE = {(store, "validate"), (pod, "features"), (triggerer, "train"), (api_server, "validate_model")}
+def full_node(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
+    """The node has no memory left, and the kubelet evicts the pod: its status, as the kubelet writes it then."""
+    evicted = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+    for name in cluster.running(stage):
+        cluster.core.patch_namespaced_pod_status(name, cluster.namespace, {"status": evicted})
+
+
+FAULTS: list[Fault] = [pod, full_node, worker, scheduler, triggerer, api_server, store]
+#: What CI runs: each kind of thing once, at five of the stages.
+SAMPLE = {
+    (full_node, "collect"), (store, "validate"), (pod, "features"), (triggerer, "train"), (api_server, "validate_model")
+}  # fmt: skip
 
 
 def pairs() -> Iterator[Any]:
@@ -128,11 +137,12 @@ def test_two_runs_at_once(up: Project, first: Any, cluster: Cluster) -> None:
 @pytest.mark.faults
 @pytest.mark.timeout(900)
 def test_a_cancelled_run_leaves_nothing(up: Project, first: Any, cluster: Cluster) -> None:
-    """A person marks the run as failed in Airflow while a pod works: the pod goes, and nothing else stays."""
-    run = up.start("run", PIPELINE, "--airflow", "--force", "train", "--json")
-    until(lambda: bool(cluster.running("train")), 240)
-    cancel(up)
-    run.communicate()
+    """A person marks the run as failed in Airflow while a pod and its executors work: they go, and nothing else stays."""
+    with spread(up, 2):
+        run = up.start("run", PIPELINE, "--airflow", "--force", "train", "--json")
+        until(lambda: bool(cluster.running("train", executors=True)), 240)
+        cancel(up)
+        run.communicate()
     assert run.returncode != 0
     until(lambda: left(cluster) == set(), 90)
 

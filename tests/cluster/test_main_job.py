@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from penstock.record import Runs
+from penstock.store import Store
 from tests.cluster.stand import LIBRARY, Cluster, declared
 from tests.e2e.conftest import Project
 from tests.e2e.ends import PIPELINE, ROW
@@ -22,6 +28,9 @@ def test_it_ends_on_a_live_function(up: Project, first: Any, cluster: Cluster) -
     assert {stage["state"] for stage in first["stages"]} == {"ran"}
     assert len(cluster.started) == len(first["stages"])
     assert cluster.pods() == []
+    assert [record.run.run for record in Runs(Store(up.environment["PENSTOCK_STORE"])).all(PIPELINE)] == [
+        first["run"]
+    ]
     answer = up.penstock("invoke", PIPELINE, "--data", json.dumps(ROW))
     assert answer["answer"]["version"] == first["version"] == "1"
 
@@ -79,15 +88,28 @@ def test_a_stale_image_starts_no_pod(up: Project, first: Any, cluster: Cluster) 
             "give the cluster a node",
         ),
         ('{"collect": {"cpu": 900}}', "exceeded quota", "raise the quota"),
+        (
+            '{"collect": {"service_account": "nobody"}}',
+            'serviceaccount "nobody" not found',
+            "service account",
+        ),
+        (
+            '{"collect": {"memory": "1Gi"}, "features": {"service_account": "penstock-job", "executors": '
+            '{"count": 1, "cpu": 0.3, "memory": "1Gi", "above_rows": 0}}}',
+            "may not make pods",
+            "penstock-driver",
+        ),
     ],
-    ids=["memory", "node", "quota"],
+    ids=["memory", "node", "quota", "account", "right"],
 )
 def test_what_a_pod_lacks_is_named(
     up: Project, first: Any, cluster: Cluster, resources: str, why: str, next_step: str
 ) -> None:
     """The failure says which stage, what was seen and what to change; no pod is left."""
     with declared(up, f"retries=0, resources={resources}"):
-        said = up.start("run", PIPELINE, "--airflow", "--force", "collect")
+        said = up.start(
+            "run", PIPELINE, "--airflow", "--force", "features" if "features" in resources else "collect"
+        )
         out, err = said.communicate()
     assert said.returncode != 0
     assert why in out + err
@@ -97,16 +119,72 @@ def test_what_a_pod_lacks_is_named(
 
 def test_an_image_that_is_not_there_is_named(up: Project, first: Any, cluster: Cluster) -> None:
     """The registry has no such digest: the failure gives the cluster's reason."""
-    path = up.root / "dags" / PIPELINE / "image.json"
+    said = with_image(up, lambda image: image.partition("@")[0] + NO_DIGEST)
+    assert "cannot be pulled" in said
+    assert cluster.pods() == []
+
+
+def test_a_wrong_pull_secret_is_named(up: Project, first: Any, cluster: Cluster) -> None:
+    """A registry that knows no such login: the failure gives its answer, and says who must be let in."""
+    login = {"auths": {"127.0.0.1": {"username": "penstock", "password": "of-yesterday"}}}
+    secret = {"metadata": {"name": "pull"}, "type": "kubernetes.io/dockerconfigjson"}
+    cluster.core.create_namespaced_secret(
+        cluster.namespace, {**secret, "stringData": {".dockerconfigjson": json.dumps(login)}}
+    )
+    with lets_nobody_in() as registry, pulling_with(cluster, "pull"):
+        said = with_image(up, lambda _: f"{registry}/penstock/pipeline{NO_DIGEST}")
+    assert "cannot be pulled" in said
+    assert "401 Unauthorized" in said
+    assert "the service account may pull from there" in said
+    assert cluster.pods() == []
+
+
+NO_DIGEST = "@sha256:" + "0" * 64
+
+
+def with_image(project: Project, other: Callable[[str], str]) -> str:
+    """What a run says that fails with another image than the one that was built."""
+    path = project.root / "dags" / PIPELINE / "image.json"
     text = path.read_text()
     record = json.loads(text)
-    record["image"] = record["image"].partition("@")[0] + "@sha256:" + "0" * 64
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps({**record, "image": other(record["image"])}))
     try:
-        said = up.start("run", PIPELINE, "--airflow", "--force", "collect")
-        out, err = said.communicate()
-        assert said.returncode != 0
-        assert "cannot be pulled" in out + err
+        run = project.start("run", PIPELINE, "--airflow", "--force", "collect")
+        out, err = run.communicate()
     finally:
         path.write_text(text)
-    assert cluster.pods() == []
+    assert run.returncode != 0
+    return out + err
+
+
+@contextmanager
+def pulling_with(cluster: Cluster, secret: str) -> Iterator[None]:
+    """The stages' service account pulls images with a secret, meanwhile."""
+    core, account = cluster.core, ("penstock-job", cluster.namespace)
+    core.patch_namespaced_service_account(*account, {"imagePullSecrets": [{"name": secret}]})
+    yield
+    core.patch_namespaced_service_account(*account, {"imagePullSecrets": None})
+
+
+class _NobodyIn(BaseHTTPRequestHandler):
+    """What a registry answers to whom it does not know."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="registry"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@contextmanager
+def lets_nobody_in() -> Iterator[str]:
+    """A registry on loopback, which kubelets ask without TLS."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _NobodyIn) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()

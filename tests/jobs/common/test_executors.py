@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.common import executors
+from penstock.errors import PenstockError
 from penstock.store import Store
 from penstock.work import ExecutorPods
 
@@ -67,3 +68,18 @@ def test_the_event_logs_folder_is_there(tmp_path: Path, monkeypatch: pytest.Monk
     """Spark refuses to start where it is not."""
     settings(tmp_path, monkeypatch)
     assert (tmp_path / "store" / "shop" / "_spark").is_dir()
+
+
+def test_who_may_not_make_pods_is_told_so() -> None:
+    """By the cluster's own line of a long stack, with the account that may."""
+    said = "Py4JJavaError: External scheduler cannot be instantiated\n\tat org.apache.A\nCaused by: pods is forbidden: User x"
+    with pytest.raises(PenstockError, match=r"may not make pods.*: Caused by: pods is forbidden") as raised:
+        with executors.told():
+            raise RuntimeError(said)
+    assert "penstock-driver" in str(raised.value.next_step)
+
+
+def test_what_else_goes_wrong_passes() -> None:
+    """It is no matter of rights."""
+    with pytest.raises(RuntimeError, match="no memory"), executors.told():
+        raise RuntimeError("no memory")
