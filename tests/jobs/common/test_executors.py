@@ -73,9 +73,9 @@ def test_the_event_logs_folder_is_there(tmp_path: Path, monkeypatch: pytest.Monk
 def test_who_may_not_make_pods_is_told_so() -> None:
     """By the cluster's own line of a long stack, with the account that may."""
     said = "Py4JJavaError: External scheduler cannot be instantiated\n\tat org.apache.A\nCaused by: pods is forbidden: User x"
-    with pytest.raises(PenstockError, match=r"may not make pods.*: Caused by: pods is forbidden") as raised:
-        with executors.told():
-            raise RuntimeError(said)
+    refused = pytest.raises(PenstockError, match=r"may not make pods.*: Caused by: pods is forbidden")
+    with refused as raised, executors.told():
+        raise RuntimeError(said)
     assert "penstock-driver" in str(raised.value.next_step)
 
 
