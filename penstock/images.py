@@ -69,7 +69,7 @@ class Builder:
         """
         root, name = self.here.root, pipeline.name
         planned = code.of_checkout(self.here, pipeline)
-        own = requirements.own(root / "dags" / name / requirements.FILE, root / _LOCK.format("job"))
+        own = self._own(root / "dags" / name / requirements.FILE)
         job = self.room("job").image
         with self._context() as context:
             layer = context / "layer"
@@ -77,24 +77,31 @@ class Builder:
             suites = root / "expectations" / pipeline.suites
             if suites.is_dir():
                 _copy(suites, layer / "app" / "expectations" / pipeline.suites)
-            if own:
-                self.say(f"installing what {name} needs beyond it")
-                lock = context / requirements.FILE
-                lock.write_text("".join(f"{each.line}\n" for each in own))
-                # What they need in turn is in the lock too, or the room's.
-                self._install(lock, layer / "site", "--no-deps")
-                sbom.write(layer / f"sbom.{name}.json", f"penstock-{name}", layer / "site")
+            self._add(own, layer, name)
             image = self._build(
-                f"pipeline-{name.replace('_', '-')}",
+                f"pipeline-{_dashed(name)}",
                 "pipeline/Dockerfile",
                 layer,
                 {"JOB_IMAGE": job, "PIPELINE": name},
             )
-        record = BuildRecord(**planned.model_dump(), image=image, revision=self._revision())
+        record = BuildRecord(**planned.model_dump(), image=image, revision=self.revision())
         write_atomic(
             self.here.dags / name / RECORD, f"{record.model_dump_json(indent=1)}\n".encode(), mode=0o644
         )
         return record
+
+    def notebook(self, pipeline: Pipeline) -> str:
+        """Build and push JupyterLab on the pipeline's image, as its record has it; the reference by digest.
+
+        Raises SpecError and KeyMismatch where that image is not there or not of the files here, PenstockError as above.
+        """
+        record = code.of_image(self.here, pipeline)
+        own = self._own(self.here.root / _LOCK.format("notebook"))
+        with self._context() as context:
+            layer = context / "layer"
+            self._add(own, layer, "notebook")
+            arguments = {"PIPELINE_IMAGE": record.image, "PIPELINE": pipeline.name}
+            return self._build(f"notebook-{_dashed(pipeline.name)}", "notebook/Dockerfile", layer, arguments)
 
     def room(self, room: str) -> RoomImage:
         """Build the image of one of ROOMS, and push it where there is a registry. Raises PenstockError as above."""
@@ -115,6 +122,21 @@ class Builder:
                 arguments["BASE_IMAGE"] = self.base_image
             image = self._build(room, "Dockerfile", context, arguments, "--target", room)
         return RoomImage(image, bill)
+
+    def _own(self, lock: Path) -> list[requirements.Pinned]:
+        return requirements.own(lock, self.here.root / _LOCK.format("job"))
+
+    def _add(self, libraries: Sequence[requirements.Pinned], layer: Path, name: str) -> None:
+        """Put libraries that the job room has not into a layer on its image, with a bill of their own."""
+        layer.mkdir(exist_ok=True)
+        if not libraries:
+            return
+        self.say(f"installing what {name} needs beyond it")
+        lock = layer.with_name(requirements.FILE)
+        lock.write_text("".join(f"{each.line}\n" for each in libraries))
+        # What they need in turn is in the lock too, or the room's.
+        self._install(lock, layer / "site", "--no-deps")
+        sbom.write(layer / f"sbom.{name}.json", f"penstock-{name}", layer / "site")
 
     def _install(self, lock: Path, site: Path, *options: str) -> None:
         """Put the libraries of a lock into a folder, each checked by its digest."""
@@ -141,7 +163,7 @@ class Builder:
     def _build(self, name: str, file: str, context: Path, arguments: Mapping[str, str], *options: str) -> str:
         """Build one image, and push it where there is a registry; its reference then is by digest."""
         tag = f"{self.registry or 'penstock'}/{name}:latest"
-        given = {**arguments, "REVISION": self._revision() or "unknown"}
+        given = {**arguments, "REVISION": self.revision() or "unknown"}
         build: list[str | Path] = [
             *options, *(f"--build-arg={key}={value}" for key, value in given.items()),
             "--tag", tag, "--file", self.here.root / "images" / file, context,
@@ -169,7 +191,8 @@ class Builder:
         self._run(["buildah", "push", "--quiet", *insecure, "--digestfile", digest, tag])
         return f"{tag.removesuffix(':latest')}@{digest.read_text().strip()}"
 
-    def _revision(self) -> str | None:
+    def revision(self) -> str | None:
+        """The commit that is checked out here, marked where files differ from it; None where this is no checkout."""
         git: list[str | Path] = [
             "git",
             "-C",
@@ -208,6 +231,10 @@ def _program(name: str) -> str:
             next_step="install it (for docker: or buildah, which needs no daemon)",
         )
     return found
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -296,7 +296,7 @@ class InitAnswer(Answer):
 
 
 class ImageAnswer(Answer):
-    """The image that a pipeline's DAG pins from now on."""
+    """An image of a pipeline: the one that its DAG pins from now on, or one with a notebook on it."""
 
     pipeline: str
     image: str = Field(description="by digest")

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from penstock.settings import Settings
 
 _REGISTRY = "PENSTOCK_REGISTRY"
+_Pipeline = Annotated[str, typer.Argument(help="The pipeline.")]
+_Registry = Annotated[
+    str | None, typer.Option(envvar=_REGISTRY, help="Where images are pushed: registry.example/team.")
+]
 _BaseImage = Annotated[
     str | None,
     typer.Option(help="What the image stands on, instead of the Dockerfile's: Debian with Python."),
@@ -28,23 +32,24 @@ _BaseImage = Annotated[
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Images that pipelines and services run in.", no_args_is_help=True)
     command(group, "build", show, family="image")(build)
+    command(group, "notebook", show_notebook, family="image")(notebook)
     command(group, "room", show_room, family="image")(room)
     app.add_typer(group, name="image")
 
 
-def build(
-    name: Annotated[str, typer.Argument(help="The pipeline.")],
-    registry: Annotated[
-        str | None, typer.Option(envvar=_REGISTRY, help="Where images are pushed: registry.example/team.")
-    ] = None,
-    base_image: _BaseImage = None,
-) -> ImageAnswer:
+def build(name: _Pipeline, registry: _Registry = None, base_image: _BaseImage = None) -> ImageAnswer:
     """Put a pipeline's folder on the job image, push both, and write dags/NAME/image.json, which its DAG pins."""
     here = project.settings()
-    if not registry:
-        raise PenstockError("no registry is given", next_step=f"give --registry, or set {_REGISTRY}")
-    record = _builder(here, registry, base_image).pipeline(project.pipeline(name, here))
+    record = _builder(here, _given(registry), base_image).pipeline(project.pipeline(name, here))
     return ImageAnswer(pipeline=name, image=record.image, revision=record.revision)
+
+
+def notebook(name: _Pipeline, registry: _Registry = None) -> ImageAnswer:
+    """Put JupyterLab on a pipeline's image, which must be built, and push it (docs/kubernetes.md)."""
+    here = project.settings()
+    builder = _builder(here, _given(registry), None)
+    image = builder.notebook(project.pipeline(name, here))
+    return ImageAnswer(pipeline=name, image=image, revision=builder.revision())
 
 
 def room(
@@ -66,6 +71,12 @@ def room(
     return RoomAnswer(room=room, image=made.image, sbom=str(made.sbom))
 
 
+def _given(registry: str | None) -> str:
+    if not registry:
+        raise PenstockError("no registry is given", next_step=f"give --registry, or set {_REGISTRY}")
+    return registry
+
+
 def _builder(here: Settings, registry: str | None, base_image: str | None) -> Builder:
     from penstock.images import Builder
 
@@ -77,6 +88,10 @@ def _builder(here: Settings, registry: str | None, base_image: str | None) -> Bu
 
 def show(answer: ImageAnswer, console: Console) -> None:
     console.print(f"{answer.pipeline} runs in {answer.image}", soft_wrap=True)
+
+
+def show_notebook(answer: ImageAnswer, console: Console) -> None:
+    console.print(f"{answer.image}: name it in deploy/notebook/kustomization.yaml", soft_wrap=True)
 
 
 def show_room(answer: RoomAnswer, console: Console) -> None:

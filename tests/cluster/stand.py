@@ -217,6 +217,12 @@ def manifests(namespace: str) -> Iterator[dict[str, Any]]:
             yield each
 
 
+def built(folder: str, namespace: str) -> bytes:
+    """What `kubectl kustomize` makes of a folder of deploy/, in another namespace: the one it names is not there."""
+    made = subprocess.run(["kubectl", "kustomize", ROOT / "deploy" / folder], capture_output=True, check=True)
+    return re.sub(rb"(?m)^(\s*)namespace: .*$", rb"\1namespace: " + namespace.encode(), made.stdout)
+
+
 def documented() -> set[str]:
     """What docs/kubernetes.md says of the secret, but for connections."""
     (block,) = re.findall(r"```ini\n(.*?)```", (ROOT / "docs/kubernetes.md").read_text(), re.DOTALL)

@@ -9,21 +9,17 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from tests.cluster.stand import Cluster
-from tests.e2e.conftest import ROOT
+from tests.cluster.stand import Cluster, built
 
 pytestmark = [pytest.mark.cluster]
 
 
-@pytest.mark.parametrize("folder", ["base", "overlays/example"])
+@pytest.mark.parametrize("folder", ["base", "overlays/example", "notebook"])
 def test_the_api_server_takes_it(cluster: Cluster, folder: str) -> None:
-    """`kubectl apply --dry-run=server` of the base and of the overlay that the docs tell people to copy."""
+    """`kubectl apply --dry-run=server` of each folder that the docs tell people to apply or to copy."""
     if shutil.which("kubectl") is None:
         pytest.fail("no kubectl on the path")
-    made = subprocess.run(["kubectl", "kustomize", ROOT / "deploy" / folder], capture_output=True, check=True)
-    # A namespace that is not there yet cannot be tried: the tests' own stands for it.
-    name = {"base": b"penstock", "overlays/example": b"flight-ops"}[folder]
-    text = made.stdout.replace(b"namespace: " + name, b"namespace: " + cluster.namespace.encode())
+    text = built(folder, cluster.namespace)
     tried = subprocess.run(
         ["kubectl", "apply", "--dry-run=server", "-f", "-"], input=text, capture_output=True, check=False
     )
