@@ -1,4 +1,4 @@
-"""SIGKILL in any stage and during publish, then a re-run: the same end as an undisturbed run."""
+"""SIGKILL in any stage and during publish, then a re-run; a clock that is wrong: the same end as an undisturbed run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,17 +28,49 @@ KILLS = [
 ]  # fmt: skip
 
 
-def test_killed_everywhere(make_project: Callable[[], Project]) -> None:
+#: The scaffold's newest month.
+DATE = "2024-12-01"
+#: Python reads it before anything else.
+_CLOCK = """
+import time, time_machine
+time_machine.travel(time.time() - 800 * 86_400, tick=True).start()
+"""
+
+
+@pytest.fixture(scope="module")
+def expected(make_project: Callable[[], Project]) -> dict[str, Any]:
+    """The end of an undisturbed run."""
+    project = make_project()
+    project.penstock("init", PIPELINE)
+    return end_of(project, project.penstock("run", PIPELINE, "--date", DATE))
+
+
+def test_a_wrong_clock_changes_nothing(
+    make_project: Callable[[], Project], expected: dict[str, Any], tmp_path: Path
+) -> None:
+    """A job's data are those of its interval, also where its machine's clock stands at a time before that."""
+    project = make_project()
+    project.penstock("init", PIPELINE)
+    (tmp_path / "sitecustomize.py").write_text(_CLOCK)
+    project.environment["PYTHONPATH"] = str(tmp_path)
+    answer = project.penstock("run", PIPELINE, "--date", DATE)
+    del project.environment["PYTHONPATH"]
+    (status,) = project.penstock("status", PIPELINE)["pipelines"]
+    assert datetime.fromisoformat(status["last_run"]["started"]) < datetime.fromisoformat(DATE).replace(
+        tzinfo=UTC
+    )
+    assert end_of(project, answer) == expected
+
+
+def test_killed_everywhere(make_project: Callable[[], Project], expected: dict[str, Any]) -> None:
     """Killed at sixteen moments over all stages, a run ends as an undisturbed one: same keys, one version, one revision."""
-    disturbed, undisturbed = make_project(), make_project()
-    for project in (disturbed, undisturbed):
-        project.penstock("init", PIPELINE)
-    expected = undisturbed.penstock("run", PIPELINE)
+    disturbed = make_project()
+    disturbed.penstock("init", PIPELINE)
     draw = random.Random(7)
     killed = [stage for stage, after in KILLS if _kill_in(disturbed, stage, after * draw.uniform(0.8, 1.2))]
     assert {stage.name for stage in CHAIN} == set(killed), f"kills that met their stage's job alive: {killed}"
     ended = end_of(disturbed, disturbed.penstock("run", PIPELINE))
-    assert ended == end_of(undisturbed, expected)
+    assert ended == expected
     assert (ended["state"], ended["version"], ended["revisions"]) == ("succeeded", "1", 1)
 
 
