@@ -71,11 +71,16 @@ def json_lines(folder: Path, times: int, var: Path) -> Declared:
     return _files(_members(folder / "flights.jsonl.gz", b"", gzip.compress(year, 1), times))
 
 
-def parquet(folder: Path, times: int, var: Path) -> Declared:
-    """One file with a row group a year, and times as such."""
+def year_of_flights() -> pa.Table:
+    """The 336,776 flights, times as such."""
     year = _table()
     place = year.column_names.index("time_hour")
-    year = year.set_column(place, "time_hour", year["time_hour"].cast(pa.timestamp("us", "UTC")))
+    return year.set_column(place, "time_hour", year["time_hour"].cast(pa.timestamp("us", "UTC")))
+
+
+def parquet(folder: Path, times: int, var: Path) -> Declared:
+    """One file with a row group a year."""
+    year = year_of_flights()
     path = folder / "flights.parquet"
     with pq.ParquetWriter(path, year.schema) as writer:
         for _ in range(times):

@@ -122,9 +122,14 @@ def _make_pipeline(project: Project) -> None:
         model.read_text().replace("\nfrom pyspark", f"\nimport {LIBRARY}  # noqa: F401\nfrom pyspark", 1)
     )
     fsspec.filesystem("s3").put(f"{project.root}/data/", "penstock/data", recursive=True)
+    build_image(project, PIPELINE)
+
+
+def build_image(project: Project, name: str) -> None:
+    """Build a pipeline's image, where this cluster pulls from."""
     base = os.environ.get(BASE_IMAGE)
     project.penstock(
-        "image", "build", PIPELINE, "--registry", os.environ.get(REGISTRY, "localhost:5000/penstock"),
+        "image", "build", name, "--registry", os.environ.get(REGISTRY, "localhost:5000/penstock"),
         *(["--base-image", base] if base else []),
     )  # fmt: skip
 
