@@ -69,7 +69,7 @@ class Builder:
         """
         root, name = self.here.root, pipeline.name
         planned = code.of_checkout(self.here, pipeline)
-        own = self._own(root / "dags" / name / requirements.FILE)
+        own = requirements.beyond(root / "dags" / name / requirements.FILE, self._lock("job"))
         job = self.room("job").image
         with self._context() as context:
             layer = context / "layer"
@@ -96,7 +96,8 @@ class Builder:
         Raises SpecError and KeyMismatch where that image is not there or not of the files here, PenstockError as above.
         """
         record = code.of_image(self.here, pipeline)
-        own = self._own(self.here.root / _LOCK.format("notebook"))
+        lock = self.here.dags / pipeline.name / requirements.FILE
+        own = requirements.beyond(self._lock("notebook"), self._lock("job"), lock)
         with self._context() as context:
             layer = context / "layer"
             self._add(own, layer, "notebook")
@@ -108,7 +109,7 @@ class Builder:
         with self._context() as context:
             site, app = context / "site", context / "app"
             self.say(f"installing the {room} room's lock")
-            self._install(self.here.root / _LOCK.format(room), site)
+            self._install(self._lock(room), site)
             java = self._jars(room, site / "pyspark" / "jars")
             for path in ROOMS[room]:
                 _copy(self.here.root / path, app / path)
@@ -123,8 +124,8 @@ class Builder:
             image = self._build(room, "Dockerfile", context, arguments, "--target", room)
         return RoomImage(image, bill)
 
-    def _own(self, lock: Path) -> list[requirements.Pinned]:
-        return requirements.own(lock, self.here.root / _LOCK.format("job"))
+    def _lock(self, room: str) -> Path:
+        return self.here.root / _LOCK.format(room)
 
     def _add(self, libraries: Sequence[requirements.Pinned], layer: Path, name: str) -> None:
         """Put libraries that the job room has not into a layer on its image, with a bill of their own."""

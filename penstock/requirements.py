@@ -63,22 +63,22 @@ def read(lock: Path) -> list[Pinned]:
     return found
 
 
-def own(lock: Path, room: Path) -> list[Pinned]:
-    """What a pipeline's lock has beyond the lock of the job room.
+def beyond(lock: Path, *others: Path) -> list[Pinned]:
+    """What a lock has that none of the others has: what must be added to an image that is made by those.
 
-    Raises SpecError as above, and where both have a library in two versions.
+    Raises SpecError as above, and where it has another version of a library than one of them.
     """
-    there = {each.name: each.version for each in read(room)}
+    there = {each.name: (each.version, other) for other in others for each in read(other)}
     wanted = read(lock)
     clashes = [
-        f"{each.name} {each.version} (the job room has {there[each.name]})"
+        f"{each.name} {each.version} ({there[each.name][0]} in {_shown(there[each.name][1])})"
         for each in wanted
-        if there.get(each.name, each.version) != each.version
+        if each.name in there and there[each.name][0] != each.version
     ]
     if clashes:
         raise SpecError(
-            f"{_shown(lock)} has other versions than the job room: {', '.join(clashes)}",
-            next_step="resolve it with -c images/job/requirements.txt, as all pipelines run on the room's libraries",
+            f"{_shown(lock)} has other versions than what it adds to: {', '.join(clashes)}",
+            next_step=f"resolve it with {' '.join(f'-c {_shown(other)}' for other in others)}",
         )
     return [each for each in wanted if each.name not in there]
 

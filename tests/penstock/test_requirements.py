@@ -69,14 +69,14 @@ def test_what_is_no_lock_is_refused(lock: Path, line: str) -> None:
 def test_what_the_room_has_is_not_installed_again(lock: Path, tmp_path: Path) -> None:
     """The rest is the pipeline's own."""
     assert [
-        each.name for each in requirements.own(lock, room(tmp_path, "numpy==2.0.0 --hash=sha256:aa\n"))
+        each.name for each in requirements.beyond(lock, room(tmp_path, "numpy==2.0.0 --hash=sha256:aa\n"))
     ] == ["haver-sine"]
 
 
 def test_another_version_than_the_rooms_is_refused(lock: Path, tmp_path: Path) -> None:
     """Spark and the jobs run on the room's; both versions are named."""
-    with pytest.raises(SpecError, match=r"numpy 2\.0\.0 \(the job room has 2\.4\.1\)"):
-        requirements.own(lock, room(tmp_path, "numpy==2.4.1 --hash=sha256:aa\n"))
+    with pytest.raises(SpecError, match=r"numpy 2\.0\.0 \(2\.4\.1 in .*room\.txt\)"):
+        requirements.beyond(lock, room(tmp_path, "numpy==2.4.1 --hash=sha256:aa\n"))
 
 
 def test_what_is_missing_here(lock: Path) -> None:
