@@ -76,7 +76,18 @@ class PodStageOperator(KubernetesPodOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The entry's state, why and keys; defers while a pod runs."""
-        return self._step(context, lambda chain, request: self._begin(chain, context, request))
+        begun = False
+
+        def begin(chain: Chain, request: Request) -> Outcome:
+            nonlocal begun
+            begun = True
+            return self._begin(chain, context, request)
+
+        try:
+            return self._step(context, begin)
+        finally:
+            if not begun and context["ti"].try_number > 1:
+                self._remove_left(context)
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Comes back when the pod has ended, or was seen no more."""
@@ -87,6 +98,12 @@ class PodStageOperator(KubernetesPodOperator):
         return self._step(
             context, lambda chain, request: self._outcome(chain, context, event["name"], request, death)
         )
+
+    def _remove_left(self, context: Context) -> None:
+        """Remove the pod of an earlier try whose worker died when the job had ended: its work is in the store."""
+        pod = self.find_pod(self.namespace, context=context, exclude_checked=False)
+        if pod is not None:
+            self.pod_manager.delete_pod(pod)
 
     def _step(self, context: Context, start: Callable[[Chain, Request], Outcome]) -> dict[str, Any]:
         chain = Chain(settings.load(), self.pipeline, code.of_image)
