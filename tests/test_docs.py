@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from jobs.bundle.check import supported
 from penstock import loader
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +68,14 @@ def test_the_docs_fields_are_the_specs() -> None:
         name for line in table.splitlines() if line for name in re.findall(r"`(\w+)`", line.split("|")[1])
     }
     assert named == set(Pipeline.model_fields)
+
+
+def test_the_docs_stages_are_those_that_can_be_served() -> None:
+    """docs/pipeline.md names every stage that has an ONNX form, and no other."""
+    listed = (
+        (ROOT / "docs/pipeline.md").read_text().split("Stages that can become a function: ")[1].split(".")[0]
+    )
+    assert re.findall(r"`(\w+)`", listed) == supported()
 
 
 def test_dependencies_are_named() -> None:

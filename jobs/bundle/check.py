@@ -25,7 +25,20 @@ _ESTIMATORS: MappingProxyType[str, str] = MappingProxyType(
         "StringIndexer": "StringIndexerModel",
         "OneHotEncoder": "OneHotEncoderModel",
         "Imputer": "ImputerModel",
+        "QuantileDiscretizer": "Bucketizer",
+        "VectorIndexer": "VectorIndexerModel",
+        "ChiSqSelector": "ChiSqSelectorModel",
+        "UnivariateFeatureSelector": "UnivariateFeatureSelectorModel",
+        "VarianceThresholdSelector": "VarianceThresholdSelectorModel",
         "StandardScaler": "StandardScalerModel",
+        "RobustScaler": "RobustScalerModel",
+        "MinMaxScaler": "MinMaxScalerModel",
+        "MaxAbsScaler": "MaxAbsScalerModel",
+        "PCA": "PCAModel",
+        "NaiveBayes": "NaiveBayesModel",
+        "MultilayerPerceptronClassifier": "MultilayerPerceptronClassificationModel",
+        "GeneralizedLinearRegression": "GeneralizedLinearRegressionModel",
+        "IsotonicRegression": "IsotonicRegressionModel",
         "LogisticRegression": "LogisticRegressionModel",
         "LinearRegression": "LinearRegressionModel",
         "DecisionTreeClassifier": "DecisionTreeClassificationModel",
@@ -36,13 +49,18 @@ _ESTIMATORS: MappingProxyType[str, str] = MappingProxyType(
         "GBTRegressor": "GBTRegressionModel",
     }
 )
+_VECTOR_TO_VECTOR = frozenset(
+    {
+        "StandardScalerModel", "RobustScalerModel", "MinMaxScalerModel", "MaxAbsScalerModel", "Normalizer", "PCAModel",
+        "VectorIndexerModel", "VectorSlicer",
+    }
+)  # fmt: skip
 _PACKAGES = ("org.apache.spark.ml.", "pyspark.ml.")
 
 
 def supported() -> list[str]:
     """The short names of the stages that can be converted, as estimators where they are fitted, sorted."""
-    estimators = {fitted: estimator for estimator, fitted in _ESTIMATORS.items()}
-    return sorted(estimators.get(name, name) for name in _FITTED)
+    return sorted({*_ESTIMATORS, *(name for name in _FITTED if not name.endswith("Model"))})
 
 
 def check_supported(class_names: Iterable[str]) -> None:
@@ -115,12 +133,21 @@ def _outline(stage: Any, kind: str, frame: Frame) -> None:
         return
     number = Number(next(iter(frame.columns.values())).value, "double", None, False, NOTHING)
     vector = Vector(number.value, 1, None, NOTHING)
-    if stage.hasParam("featuresCol"):
-        frame.present_vector(stage.getOrDefault("featuresCol"), kind)
+    if stage.hasParam("predictionCol"):
+        features = stage.getOrDefault("featuresCol")
+        if kind == "IsotonicRegressionModel":
+            frame.numeric(features, kind)
+        else:
+            frame.present_vector(features, kind)
         frame.columns[stage.getOrDefault("predictionCol")] = number
         for output in ("rawPredictionCol", "probabilityCol"):
             if stage.hasParam(output):
                 frame.columns[stage.getOrDefault(output)] = vector
+        return
+    if stage.hasParam("featuresCol"):  # a selector
+        frame.columns[stage.getOrDefault("outputCol")] = frame.present_vector(
+            stage.getOrDefault("featuresCol"), kind
+        )
         return
     read, made = _names(stage, "input"), _names(stage, "output")
     if kind == "VectorAssembler":
@@ -137,7 +164,7 @@ def _outline(stage: Any, kind: str, frame: Frame) -> None:
             case "OneHotEncoderModel":
                 frame.number(name, kind)
                 frame.columns[output] = vector
-            case "StandardScalerModel":
+            case _ if kind in _VECTOR_TO_VECTOR:
                 frame.columns[output] = frame.present_vector(name, kind)
             case _:
                 column = frame.number(name, kind)

@@ -91,6 +91,23 @@ def vector(saved: Mapping[str, Any]) -> np.ndarray:
     return dense
 
 
+def matrix(saved: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """A saved Spark matrix as float64 [rows, columns], and which of its entries are stored."""
+    rows, columns = saved["numRows"], saved["numCols"]
+    values = np.asarray(saved["values"], dtype=np.float64)
+    if saved["type"] == 1:
+        dense = values.reshape((rows, columns), order="C" if saved["isTransposed"] else "F")
+        return dense, np.ones_like(dense, dtype=bool)
+    major = np.repeat(np.arange(len(saved["colPtrs"]) - 1), np.diff(saved["colPtrs"]))
+    minor = np.asarray(saved["rowIndices"], dtype=np.int64)
+    place = (major, minor) if saved["isTransposed"] else (minor, major)
+    sparse = np.zeros((rows, columns))
+    present = np.zeros((rows, columns), dtype=bool)
+    sparse[place] = values
+    present[place] = True
+    return sparse, present
+
+
 def number(value: str | float) -> float:
     """A number as Spark's JSON has it: "Inf", "-Inf" and "NaN" are text there."""
     return float(value)

@@ -13,6 +13,13 @@ from jobs.bundle.graph import Graph
 from jobs.bundle.saved import Stage, numbers
 
 
+def softmax(graph: Graph, scores: str) -> str:
+    """float64 [N, K]: each row's exponentials, which sum to 1; the greatest is taken off first, so that none is infinite."""
+    along = graph.constant([1], np.int64)
+    shifted = graph.op("Exp", graph.op("Sub", scores, graph.op("ReduceMax", scores, along)))
+    return graph.op("Div", shifted, graph.op("ReduceSum", shifted, along))
+
+
 def by_class(stage: Stage, graph: Graph, raw: str, probability: str) -> str:
     """The predicted class float64 [N] from raw and probability float64 [N, K]."""
     if stage.params.get("thresholds") is not None:

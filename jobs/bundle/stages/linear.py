@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from onnx import TensorProto
 
 from jobs.bundle.frame import Frame
 from jobs.bundle.graph import Graph
-from jobs.bundle.saved import Stage, number, numbers, vector
+from jobs.bundle.saved import Stage, matrix, number, numbers, vector
 from jobs.bundle.stages import classify
 
 
@@ -32,7 +30,7 @@ def logistic_regression(stage: Stage, frame: Frame) -> None:
     graph = frame.graph
     features = frame.present_vector(stage.params["featuresCol"], stage.name)
     fitted = stage.row()
-    coefficients, present = _matrix(fitted["coefficientMatrix"])
+    coefficients, present = matrix(fitted["coefficientMatrix"])
     margins = _margins(graph, features.value, coefficients, present, vector(fitted["interceptVector"]))
     if fitted["isMultinomial"]:
         raw = margins
@@ -66,37 +64,22 @@ def _dot(graph: Graph, features: str, coefficients: np.ndarray, present: np.ndar
     return graph.op("MatMul", kept, graph.constant(coefficients[present][:, np.newaxis]))
 
 
-def _matrix(saved: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """A saved Spark matrix as float64 [rows, columns], and which of its entries are stored."""
-    rows, columns = saved["numRows"], saved["numCols"]
-    values = np.asarray(saved["values"], dtype=np.float64)
-    if saved["type"] == 1:
-        dense = values.reshape((rows, columns), order="C" if saved["isTransposed"] else "F")
-        return dense, np.ones_like(dense, dtype=bool)
-    major = np.repeat(np.arange(len(saved["colPtrs"]) - 1), np.diff(saved["colPtrs"]))
-    minor = np.asarray(saved["rowIndices"], dtype=np.int64)
-    place = (major, minor) if saved["isTransposed"] else (minor, major)
-    sparse = np.zeros((rows, columns))
-    present = np.zeros((rows, columns), dtype=bool)
-    sparse[place] = values
-    present[place] = True
-    return sparse, present
-
-
 def _softmax(graph: Graph, margins: str) -> str:
     """Spark's softmax. Where a margin is +infinity the first such class gets 1 and the others get 0 times their margin.
 
     Source: org.apache.spark.ml.impl.Utils.softmax; that product is NaN for an infinite margin, there as here.
     """
     along = graph.constant([1], np.int64)
-    shifted = graph.op("Exp", graph.op("Sub", margins, graph.op("ReduceMax", margins, along)))
-    soft = graph.op("Div", shifted, graph.op("ReduceSum", shifted, along))
     zero, one = graph.constant(0.0), graph.constant(1.0)
     infinite = graph.op("IsInf", margins, detect_negative=0)
     counted = graph.op("CumSum", graph.cast(infinite, TensorProto.DOUBLE), graph.constant(1, np.int64))
     first = graph.op("And", infinite, graph.op("Equal", counted, one))
     alone = graph.where(first, one, graph.op("Mul", margins, zero))
-    return graph.where(graph.op("Greater", graph.op("ReduceMax", counted, along), zero), alone, soft)
+    return graph.where(
+        graph.op("Greater", graph.op("ReduceMax", counted, along), zero),
+        alone,
+        classify.softmax(graph, margins),
+    )
 
 
 def _above_threshold(stage: Stage, graph: Graph, raw: str, probability: str) -> str:

@@ -29,8 +29,19 @@ def stages():
         f.OneHotEncoder(inputCol="si", outputCol="sv"),
         f.Imputer(inputCols=["x", "made"], outputCols=["xi", "mi"]),
         f.Bucketizer(inputCol="xi", outputCol="xb", splits=[0.0, 1.0]),
+        f.QuantileDiscretizer(inputCol="xi", outputCol="xq"),
         f.VectorAssembler(inputCols=["sv", "xi", "mi", "xb", "b"], outputCol="raw"),
-        f.StandardScaler(inputCol="raw", outputCol="features"),
+        f.VectorIndexer(inputCol="raw", outputCol="v0"),
+        f.RobustScaler(inputCol="v0", outputCol="v1"),
+        f.MinMaxScaler(inputCol="v1", outputCol="v2"),
+        f.MaxAbsScaler(inputCol="v2", outputCol="v3"),
+        f.Normalizer(inputCol="v3", outputCol="v4"),
+        f.StandardScaler(inputCol="v4", outputCol="v5"),
+        f.VarianceThresholdSelector(featuresCol="v5", outputCol="v6"),
+        f.UnivariateFeatureSelector(featuresCol="v6", outputCol="v7"),
+        f.ChiSqSelector(featuresCol="v7", outputCol="v8"),
+        f.VectorSlicer(inputCol="v8", outputCol="v9", indices=[0]),
+        f.PCA(inputCol="v9", outputCol="features", k=1),
     ]
 
 
@@ -38,8 +49,9 @@ def stages():
 def test_every_supported_stage_passes(spark):
     """All stages, all predictors, pipelines within pipelines, with and without the inputs known."""
     models = [
-        c.LogisticRegression, c.DecisionTreeClassifier, c.RandomForestClassifier, c.GBTClassifier, r.LinearRegression,
-        r.DecisionTreeRegressor, r.RandomForestRegressor, r.GBTRegressor,
+        c.LogisticRegression, c.DecisionTreeClassifier, c.RandomForestClassifier, c.GBTClassifier, c.NaiveBayes,
+        c.MultilayerPerceptronClassifier, r.LinearRegression, r.DecisionTreeRegressor, r.RandomForestRegressor, r.GBTRegressor,
+        r.GeneralizedLinearRegression, r.IsotonicRegression,
     ]  # fmt: skip
     seen = {type(stage).__name__ for stage in stages()} | {model.__name__ for model in models}
     assert sorted(seen) == supported()
@@ -54,11 +66,11 @@ def test_every_supported_stage_passes(spark):
 def test_unsupported_stages_are_all_named(spark):
     """Each stage without an ONNX form is named, however deep it is, with those that are supported."""
     estimator = Pipeline(
-        stages=[f.PCA(k=1, inputCol="a", outputCol="b"), Pipeline(stages=[*stages(), c.LinearSVC()])]
+        stages=[f.DCT(inputCol="a", outputCol="b"), Pipeline(stages=[*stages(), c.LinearSVC()])]
     )
     with pytest.raises(UnsupportedStage) as caught:
         check_estimator(estimator)
-    assert "pyspark.ml.feature.PCA, pyspark.ml.classification.LinearSVC; supported are " in str(caught.value)
+    assert "pyspark.ml.feature.DCT, pyspark.ml.classification.LinearSVC; supported are " in str(caught.value)
     assert ", ".join(supported()) in str(caught.value)
 
 
