@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -28,6 +29,8 @@ from penstock.host.upload import read_body, save_body
 _Handler = Callable[[Request], Awaitable[Response]]
 
 _PROXIED = ("health", "openapi.json", "docs", "metrics")
+# Below /v2, names and words: nothing that leads elsewhere.
+_INFERENCE = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9_.-]*)*", re.ASCII)
 _MAX_LOG_LINES = 10_000
 # Names of loopback: a page of another site whose name was re-bound to 127.0.0.1 sends its own.
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
@@ -66,6 +69,8 @@ class Host:
             Route("/functions/{name}/logs", self._logs),
             Route("/functions/{name}/predict", self._forward("predict"), methods=["POST"]),
             *(Route(f"/functions/{{name}}/{path}", self._forward(path)) for path in _PROXIED),
+            # The Open Inference Protocol, whose paths name the model too.
+            Route("/functions/{name}/v2{rest:path}", self._infer, methods=["GET", "POST"]),
         ]
         guard = [Middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK_HOSTS, www_redirect=False)]
         return Starlette(
@@ -106,6 +111,12 @@ class Host:
             return await self._proxy.forward(_name(request), path, request)
 
         return forward
+
+    async def _infer(self, request: Request) -> Response:
+        rest = request.path_params["rest"]
+        if not _INFERENCE.fullmatch(rest):
+            raise HTTPException(404)
+        return await self._proxy.forward(_name(request), f"v2{rest}", request)
 
     async def _health(self, request: Request) -> Response:
         # Who it is, so that a client can tell this host from a stranger on its old port.

@@ -1,4 +1,4 @@
-"""The function over HTTP: predictions, their description, health and metrics, and OpenWhisk's two calls."""
+"""The function over HTTP: predictions by three protocols, their description, health and metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from penstock_function import logs, openapi
+from penstock_function import logs, open_inference, openapi
 from penstock_function.exchange import ClientGoneError, read_body, respond
 from penstock_function.metrics import CONTENT_TYPE
 from penstock_function.openwhisk import Init, Run
@@ -119,6 +119,7 @@ def build(service: Service) -> ASGIApp:
             Route("/openapi.json", pages.openapi),
             Route("/docs", pages.docs),
             Route("/metrics", pages.metrics),
+            *open_inference.routes(service, MAX_BODY),
         ],
         exception_handlers={HTTPException: pages.error},
     )

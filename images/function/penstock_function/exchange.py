@@ -64,14 +64,16 @@ def _too_large(limit: int) -> Refusal:
     return Refusal(413, "size", f"the body is larger than {limit} bytes: send fewer records in a request")
 
 
-async def respond(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
-    """Send `body`, which is JSON, in one piece."""
+async def respond(
+    send: Send, status: int, body: bytes, headers: Headers = (), kind: bytes = b"application/json"
+) -> None:
+    """Send `body` in one piece."""
     await send(
         {
             "type": "http.response.start",
             "status": status,
             "headers": [
-                (b"content-type", b"application/json"),
+                (b"content-type", kind),
                 (b"content-length", str(len(body)).encode("ascii")),
                 *headers,
             ],

@@ -86,8 +86,8 @@ class Service:
         if self._scorer is None:
             raise Refusal(503, "not_ready", f"the function is not ready: {self.reason}")
         if isinstance(value, dict) and not (self._wraps and "records" in value):
-            return self._one(self._score([value]))
-        return self._many(self._score(self._records(value)))
+            return self._one(self.score([value]))
+        return self._many(self.score(self._records(value)))
 
     async def work(self, function: Callable[[Body], T], body: Body) -> T:
         """`function(body)`, on a thread if the body is so large that it would hold up the event loop."""
@@ -125,7 +125,12 @@ class Service:
             raise _misshapen("an empty array", "at least one record")
         return value
 
-    def _score(self, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def score(self, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The answer to each of one or more records (Scorer.score), once there is a model.
+
+        Raises:
+            Refusal: 422 when the records do not fit the model.
+        """
         assert self._scorer is not None
         try:
             answers = self._scorer.score(records)

@@ -117,6 +117,20 @@ def test_its_pages_are_passed_on(host: RunningHost, make_function: MakeFunction)
     assert host.client.post(predict, json={"x": 1.0}).json()["prediction"] == 2.0
 
 
+def test_the_open_inference_protocol_is_passed_on(host: RunningHost, make_function: MakeFunction) -> None:
+    """A client of the protocol takes the function's URL as its server's; a path that leads away leads nowhere."""
+    host.deploy(make_function(1))
+    assert host.client.get("/functions/shift/v2/health/ready").json() == {"ready": True}
+    told = host.client.get("/functions/shift/v2/models/shift/versions/1").json()
+    assert [each["name"] for each in told["inputs"]] == ["x"]
+    tensor = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.0, None]}
+    answer = host.client.post("/functions/shift/v2/models/shift/infer", json={"inputs": [tensor]})
+    assert (answer.status_code, answer.json()["model_version"]) == (200, "1")
+    assert answer.json()["outputs"][0]["data"][0] == 2.0
+    for path in ("v2/../predict", "v2/%2e%2e/health", "v2/models/é/ready", "v2x"):
+        assert host.client.get(f"/functions/shift/{path}").status_code in (404, 405)
+
+
 def test_the_log_keeps_what_a_function_printed(host: RunningHost, make_function: MakeFunction) -> None:
     """It names the revision of each line, is cut to what was asked for, and refuses nonsense."""
     revision = host.deploy(make_function(1))
