@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
 from importlib import resources
 
@@ -14,11 +13,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from penstock_function import logs, open_inference, openapi
-from penstock_function.exchange import ClientGoneError, read_body, respond
+from penstock_function import open_inference, openapi
+from penstock_function.exchange import Reply, read_body, serve
 from penstock_function.metrics import CONTENT_TYPE
 from penstock_function.openwhisk import Init, Run
-from penstock_function.service import Refusal, Service
+from penstock_function.service import Service
 
 # Parsed JSON takes up to 25 times its bytes, so this bounds a request to some 200 MB and a second of work.
 MAX_BODY = 8 * 2**20
@@ -34,25 +33,13 @@ class Predict:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = time.perf_counter()
         service = self._service
-        try:
+
+        async def work() -> Reply:
             body = await read_body(scope, receive, MAX_BODY)
-            answer = await service.work(service.predict_json, body)
-            status = 200
-        except Refusal as refusal:
-            status, answer = refusal.status, orjson.dumps(refusal.body())
-            service.metrics.failed(refusal.kind)
-        except ClientGoneError:
-            service.metrics.failed("client_gone")
-            return
-        except Exception as error:
-            # Not the client's doing: the model or this program failed. Say so, and go on serving.
-            logs.failure("predict_failed", error)
-            status, answer = 500, orjson.dumps({"error": f"the model failed: {type(error).__name__}"})
-            service.metrics.failed("model")
-        await respond(send, status, answer, service.headers)
-        service.metrics.answered("/predict", status, time.perf_counter() - start)
+            return Reply(200, await service.work(service.predict_json, body))
+
+        await serve(service, "/predict", send, work)
 
 
 class Pages:

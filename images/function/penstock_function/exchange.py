@@ -1,17 +1,39 @@
-"""One HTTP request as ASGI messages: its body read within bounds, its answer sent with a stated length."""
+"""One HTTP request as ASGI messages: its body read within bounds, its answer sent with a stated length.
+
+Whatever the protocol, a request ends as an answer, as a refusal, as a failure that is logged, or without a client.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
+import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from penstock_function.service import Body, Refusal
+from penstock_function import logs
+from penstock_function.service import Body, Refusal, Service
 
 BODY_SECONDS = 30.0  # a client that takes longer to send its body is cut off
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is sent: a status, a body with its type, and headers beside the usual ones."""
+
+    status: int
+    body: bytes
+    headers: Headers = ()
+    kind: bytes = b"application/json"
+
+    @classmethod
+    def refusing(cls, refusal: Refusal) -> Reply:
+        """A refusal in the form that /predict has."""
+        return cls(refusal.status, orjson.dumps(refusal.body()))
 
 
 class ClientGoneError(Exception):
@@ -64,19 +86,50 @@ def _too_large(limit: int) -> Refusal:
     return Refusal(413, "size", f"the body is larger than {limit} bytes: send fewer records in a request")
 
 
-async def respond(
-    send: Send, status: int, body: bytes, headers: Headers = (), kind: bytes = b"application/json"
+async def serve(
+    service: Service,
+    path: str,
+    send: Send,
+    work: Callable[[], Awaitable[Reply]],
+    refusing: Callable[[Refusal], Reply] = Reply.refusing,
+    before_reply: Callable[[], None] = lambda: None,
 ) -> None:
-    """Send `body` in one piece."""
+    """Send what `work` gives, or `refusing` makes of its refusal; count it under `path`, one of the routes."""
+    start = time.perf_counter()
+    headers = service.headers
+    try:
+        reply = await work()
+    except Refusal as refusal:
+        service.metrics.failed(refusal.kind)
+        reply = refusing(refusal)
+        if refusal.retry_after is not None:
+            headers = [*headers, (b"retry-after", str(refusal.retry_after).encode("ascii"))]
+    except ClientGoneError:
+        service.metrics.failed("client_gone")
+        before_reply()
+        return
+    except Exception as error:
+        # Not the client's doing: the model or this program failed. Say so, and go on serving.
+        logs.failure(f"{path[1:]}_failed", error)
+        service.metrics.failed("model")
+        reply = Reply(500, orjson.dumps({"error": f"the model failed: {type(error).__name__}"}))
+    before_reply()
+    await respond(send, reply, headers)
+    service.metrics.answered(path, reply.status, time.perf_counter() - start)
+
+
+async def respond(send: Send, reply: Reply, headers: Headers) -> None:
+    """Send a reply in one piece, with the service's headers."""
     await send(
         {
             "type": "http.response.start",
-            "status": status,
+            "status": reply.status,
             "headers": [
-                (b"content-type", kind),
-                (b"content-length", str(len(body)).encode("ascii")),
+                (b"content-type", reply.kind),
+                (b"content-length", str(len(reply.body)).encode("ascii")),
                 *headers,
+                *reply.headers,
             ],
         }
     )
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": reply.body})

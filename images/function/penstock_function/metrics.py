@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -39,6 +42,12 @@ class Metrics:
             ["name", "version", "key"],
             registry=self._registry,
         )
+        #: Large bodies in work, or waiting for it.
+        self.waiting = 0
+        gauge = Gauge(
+            "penstock_large_requests", "Large requests in work or waiting.", registry=self._registry
+        )
+        gauge.set_function(lambda: self.waiting)
         # Looking a label up takes longer than counting.
         self._counters: dict[tuple[str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
@@ -51,6 +60,15 @@ class Metrics:
             self._histograms[path] = self._seconds.labels(path)
         counter.inc()
         self._histograms[path].observe(seconds)
+
+    @contextmanager
+    def large(self) -> Iterator[None]:
+        """Count a large body as in work meanwhile."""
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
 
     def scored(self, rows: int) -> None:
         """Count rows that got an answer."""

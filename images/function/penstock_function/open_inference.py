@@ -6,7 +6,6 @@ its binary tensor data extension. One tensor a column of the model; a refusal ha
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +15,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from penstock_function import logs, tensors
-from penstock_function.exchange import ClientGoneError, read_body, respond
+from penstock_function import tensors
+from penstock_function.exchange import Reply, read_body, serve
 from penstock_function.package import Package
 from penstock_function.records import describe
 from penstock_function.service import Body, Refusal, Service, parse
@@ -100,36 +99,15 @@ class Infer:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start, service = time.perf_counter(), self._service
-        headers = [*service.headers]
-        try:
-            package = _served(service, scope["path_params"])
+        async def work() -> Reply:
+            package = _served(self._service, scope["path_params"])
             split = _json_length(scope)
             body = await read_body(scope, receive, self._limit)
-            status = 200
-            answer, length = await service.work(lambda whole: self._infer(package, whole, split), body)
-            if length is not None:
-                headers.append((JSON_LENGTH, str(length).encode("ascii")))
-        except Refusal as refusal:
-            # The protocol knows 400 for whatever is wrong with a request's content.
-            status = 400 if refusal.status == 422 else refusal.status
-            answer = orjson.dumps(refusal.body())
-            service.metrics.failed(refusal.kind)
-        except ClientGoneError:
-            service.metrics.failed("client_gone")
-            return
-        except Exception as error:
-            logs.failure("infer_failed", error)
-            status, answer = 500, orjson.dumps({"error": f"the model failed: {type(error).__name__}"})
-            service.metrics.failed("model")
-        binary = headers[-1:] and headers[-1][0] == JSON_LENGTH
-        await respond(
-            send, status, answer, headers, b"application/octet-stream" if binary else b"application/json"
-        )
-        service.metrics.answered("/v2/infer", status, time.perf_counter() - start)
+            return await self._service.work(lambda whole: self._infer(package, whole, split), body)
 
-    def _infer(self, package: Package, body: Body, split: int | None) -> tuple[bytes, int | None]:
-        """The response's body, and how many bytes of it are JSON where others follow."""
+        await serve(self._service, "/v2/infer", send, work, _refusing)
+
+    def _infer(self, package: Package, body: Body, split: int | None) -> Reply:
         if split is not None and split > len(body):
             raise Refusal(400, "protocol", f"the body has {len(body)} bytes, of which {split} should be JSON")
         request = parse(body[:split] if split is not None else body)
@@ -155,7 +133,15 @@ class Infer:
                 described["data"] = tensor.flat()
             answer["outputs"].append(described)
         head = orjson.dumps(answer)
-        return b"".join([head, *tail]), len(head) if tail else None
+        if not tail:
+            return Reply(200, head)
+        length = str(len(head)).encode("ascii")
+        return Reply(200, b"".join([head, *tail]), [(JSON_LENGTH, length)], b"application/octet-stream")
+
+
+def _refusing(refusal: Refusal) -> Reply:
+    """The protocol knows 400 for whatever is wrong with a request's content."""
+    return Reply(400 if refusal.status == 422 else refusal.status, orjson.dumps(refusal.body()))
 
 
 def _served(service: Service, path: Mapping[str, str]) -> Package:

@@ -16,7 +16,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from penstock_function import archive, logs
-from penstock_function.exchange import ClientGoneError, read_body, respond
+from penstock_function.exchange import ClientGoneError, Reply, read_body, respond, serve
 from penstock_function.package import Package, PackageError
 from penstock_function.records import describe
 from penstock_function.service import Body, Refusal, Service, parse
@@ -25,8 +25,8 @@ SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 MAX_INIT = 64 * 2**20  # OpenWhisk allows 48 MB of code, and as base64 in JSON it is what it sends
 MAX_RUN = 8 * 2**20  # OpenWhisk allows parameters of 1 MiB, and an operator may raise it
 
-# What is wrong with the input, not with the container.
-_APPLICATION_ERRORS = {413, 422}
+# What is wrong with the input or its moment, not with the container.
+_APPLICATION_ERRORS = {413, 422, 503, 504}
 
 
 class Init:
@@ -56,7 +56,7 @@ class Init:
             _end_of_activation()  # a container whose init failed runs nothing more: its log ends here
         except ClientGoneError:
             return
-        await respond(send, status, orjson.dumps(answer), self._service.headers)
+        await respond(send, Reply(status, orjson.dumps(answer)), self._service.headers)
 
     def _initialise(self, body: Body) -> dict[str, Any]:
         value = _member(parse(body), "value")
@@ -101,31 +101,18 @@ class Run:
         self._init = init
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = time.perf_counter()
-        status = 200
-        answer: dict[str, Any]
-        try:
+        async def work() -> Reply:
             if not self._init.done:
                 raise Refusal(403, "not_ready", "the function is not initialised: POST /init comes first")
             answer = await self._service.work(self._activate, await read_body(scope, receive, MAX_RUN))
-        except Refusal as refusal:
-            status = 200 if refusal.status in _APPLICATION_ERRORS else refusal.status
-            answer = {"error": {"message": str(refusal), "faults": refusal.faults}}
-            self._service.metrics.failed(refusal.kind)
-        except ClientGoneError:
-            return
-        except Exception as error:
-            logs.failure("run_failed", error)
-            status, answer = 500, {"error": f"the model failed: {type(error).__name__}"}
-            self._service.metrics.failed("model")
-        finally:
-            _end_of_activation()
-        await respond(send, status, orjson.dumps(answer), self._service.headers)
-        self._service.metrics.answered("/run", status, time.perf_counter() - start)
+            return Reply(200, orjson.dumps(answer))
+
+        await serve(self._service, "/run", send, work, _refusing, _end_of_activation)
 
     def _activate(self, body: Body) -> dict[str, Any]:
         activation = parse(body)
         value = _member(activation, "value")
+        _in_time(activation)
         # A web action adds what it knows of the HTTP request under these names.
         record = {name: entry for name, entry in value.items() if not name.startswith("__ow_")}
         try:
@@ -135,12 +122,24 @@ class Run:
             raise
 
 
+def _refusing(refusal: Refusal) -> Reply:
+    status = 200 if refusal.status in _APPLICATION_ERRORS else refusal.status
+    return Reply(status, orjson.dumps({"error": {"message": str(refusal), "faults": refusal.faults}}))
+
+
 def _member(request: Any, name: str) -> dict[str, Any]:
     value = request.get(name) if isinstance(request, dict) else None
     if not isinstance(value, dict):
         found = describe(value) if isinstance(request, dict) else f"a body that is {describe(request)}"
         raise Refusal(400, "protocol", f"`{name}` must be a JSON object, found {found}")
     return value
+
+
+def _in_time(activation: dict[str, Any]) -> None:
+    """Nobody waits for an answer after the deadline (milliseconds since the epoch, as text): work for it is lost."""
+    deadline = str(activation.get("deadline", ""))
+    if deadline.isdecimal() and len(deadline) < 20 and time.time() * 1000 > int(deadline):
+        raise Refusal(504, "deadline", "the activation's deadline passed before its turn came")
 
 
 def _end_of_activation() -> None:

@@ -22,18 +22,28 @@ Body = bytes | bytearray
 # ones would hold up every other request, so they go to a thread; the scoring itself releases the GIL.
 INLINE_BODY = 64 * 2**10
 
+# How many of those may be in work or wait for it: as parsed JSON they take up to 200 MB each, and the last of them
+# waits some seconds.
+MAX_LARGE = 4
+
 VERSION_HEADER = b"x-penstock-version"
 _EXPECTED = 'one record (a JSON object), an array of records, or {"records": [...]}'
 
 
 class Refusal(Exception):
-    """A request that gets no answer: the HTTP status, a kind for the metrics, a sentence, the faults."""
+    """A request that gets no answer: the HTTP status, a kind for the metrics, a sentence, the faults.
 
-    def __init__(self, status: int, kind: str, error: str, faults: Sequence[Fault] = ()) -> None:
+    `retry_after` is in seconds, where trying again then may help.
+    """
+
+    def __init__(
+        self, status: int, kind: str, error: str, faults: Sequence[Fault] = (), retry_after: int | None = None
+    ) -> None:
         super().__init__(error)
         self.status = status
         self.kind = kind
         self.faults = list(faults)
+        self.retry_after = retry_after
 
     def body(self) -> dict[str, Any]:
         """The JSON that the client gets; `faults` only where there are some."""
@@ -90,10 +100,19 @@ class Service:
         return self._many(self.score(self._records(value)))
 
     async def work(self, function: Callable[[Body], T], body: Body) -> T:
-        """`function(body)`, on a thread if the body is so large that it would hold up the event loop."""
+        """`function(body)`, on a thread if the body is so large that it would hold up the event loop.
+
+        Raises:
+            Refusal: 503 while MAX_LARGE of those are in work or wait; and what `function` raises.
+        """
         if len(body) <= INLINE_BODY:
             return function(body)
-        return await asyncio.get_running_loop().run_in_executor(self._large, function, body)
+        if self.metrics.waiting >= MAX_LARGE:
+            raise Refusal(
+                503, "busy", f"{MAX_LARGE} large requests are in work already: try again", retry_after=1
+            )
+        with self.metrics.large():
+            return await asyncio.get_running_loop().run_in_executor(self._large, function, body)
 
     def predict_json(self, body: Body) -> bytes:
         """As `predict`, from JSON to JSON.

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from penstock_function import exchange
-from penstock_function.app import MAX_BODY
+from penstock_function.app import MAX_BODY, build
 from penstock_function.package import Package, PackageError
-from penstock_function.service import INLINE_BODY, Service
+from penstock_function.service import INLINE_BODY, MAX_LARGE, Service
 
 
 def test_one_record_gets_one_answer(client: Any, right: dict[str, Any]) -> None:
@@ -45,6 +46,24 @@ def test_a_large_body_is_answered_off_the_event_loop(client: Any, right: dict[st
     assert len(json.dumps(records)) > INLINE_BODY
     answers = client.post("/predict", json=records).json()["predictions"]
     assert answers == client.post("/predict", json=[right]).json()["predictions"] * 2000
+
+
+def test_too_many_large_bodies_are_turned_away(client: Any, right: dict[str, Any]) -> None:
+    """Those in work are answered, the others told to come again, at once; small ones are answered meanwhile."""
+
+    async def flood() -> list[httpx.Response]:
+        large, transport = [right] * 20_000, httpx.ASGITransport(build(client.service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://function", timeout=60) as caller:
+            calls = [caller.post("/predict", json=large) for _ in range(3 * MAX_LARGE)]
+            return list(await asyncio.gather(*calls, caller.post("/predict", json=right)))
+
+    *answers, small = asyncio.run(flood())
+    assert small.status_code == 200
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [200] * MAX_LARGE + [503] * 2 * MAX_LARGE
+    assert {answer.headers["retry-after"] for answer in answers if answer.status_code == 503} == {"1"}
+    assert 'penstock_errors_total{kind="busy"} 8.0' in client.get("/metrics").text
+    assert "penstock_large_requests 0.0" in client.get("/metrics").text
 
 
 def test_a_column_named_records_is_a_column(make_package: Callable[..., Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,7 @@ def run_body(value: Any) -> dict[str, Any]:
         "action_version": "0.0.1",
         "activation_id": "abc",
         "transaction_id": "tx",
-        "deadline": "1800000000000",
+        "deadline": "4102444800000",
     }
 
 
@@ -173,3 +174,20 @@ def test_each_activation_ends_in_both_logs(
         for stream in capfd.readouterr():
             assert stream.splitlines().count(SENTINEL) == 1
             assert stream.splitlines()[-1] == SENTINEL
+
+
+@pytest.mark.parametrize("deadline", ["1", str(int(time.time() * 1000) - 1)])
+def test_a_deadline_that_has_passed(client: Any, right: dict[str, Any], deadline: str) -> None:
+    """Nobody waits for the answer: the model is not asked, and the container is not to blame."""
+    client.post("/init", json=init_body())
+    response = client.post("/run", json={**run_body(right), "deadline": deadline})
+    assert response.status_code == 200
+    assert "deadline passed" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("deadline", [None, "", "soon", "9" * 40, str(int(time.time() * 1000) + 60_000)])
+def test_a_deadline_that_has_not(client: Any, right: dict[str, Any], deadline: str | None) -> None:
+    """One to come, none, or what is none: the model is asked."""
+    client.post("/init", json=init_body())
+    response = client.post("/run", json={**run_body(right), "deadline": deadline})
+    assert response.json()["prediction"] == 1
