@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
+from operator import itemgetter
+from threading import Lock
+from typing import Any
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from penstock_function.package import Package
 
@@ -14,6 +23,56 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # Seconds. A record takes a fraction of a millisecond, the largest body allowed takes about a second.
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Scores(Collector):
+    """How the answers spread: the probability of the second of two classes, of the surest of more, or the number itself.
+
+    The bounds of a number are the tenths of Spark's own answers to the samples.
+    """
+
+    def __init__(self, package: Package) -> None:
+        self._score = _score(package)
+        if package.classes:
+            bounds = [tenth / 10 for tenth in range(1, 11)]
+        else:
+            found = [answer["prediction"] for answer in package.samples.answers if "prediction" in answer]
+            bounds = sorted({float(bound) for bound in np.quantile(found, np.linspace(0, 1, 11))})
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+        self._lock = Lock()
+
+    def add(self, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Count answers; one that is null is left out."""
+        bounds, counts, total = self._bounds, self._counts, 0.0
+        with self._lock:
+            for score in map(self._score, answers):
+                if score is not None:
+                    counts[bisect_left(bounds, score)] += 1
+                    total += score
+            self._sum += total
+
+    def collect(self) -> Iterable[Metric]:
+        """The histogram as Prometheus has it: each bucket with those below it."""
+        with self._lock:
+            counts, total = list(accumulate(self._counts)), self._sum
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        yield HistogramMetricFamily(
+            "penstock_score",
+            "Answers, by score.",
+            buckets=list(zip(names, counts, strict=True)),
+            sum_value=total,
+        )
+
+
+def _score(package: Package) -> Callable[[Mapping[str, Any]], float | None]:
+    if not package.classes:
+        return itemgetter("prediction")
+    if len(package.classes) == 2:
+        second = str(package.classes[1])
+        return lambda answer: answer["probability"][second]
+    return lambda answer: max(filter(None, answer["probability"].values()), default=None)
 
 
 class Metrics:
@@ -32,7 +91,13 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-        self._rows = Counter("penstock_rows", "Rows scored.", registry=self._registry)
+        self._rows = Histogram(
+            "penstock_rows",
+            "Rows of an answered request.",
+            buckets=(1, 10, 100, 1_000, 10_000, 100_000),
+            registry=self._registry,
+        )
+        self._scores: Scores | None = None
         self._errors = Counter(
             "penstock_errors", "Requests refused or failed, by kind.", ["kind"], registry=self._registry
         )
@@ -70,9 +135,11 @@ class Metrics:
         finally:
             self.waiting -= 1
 
-    def scored(self, rows: int) -> None:
-        """Count rows that got an answer."""
-        self._rows.inc(rows)
+    def scored(self, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Count the rows of one request, which got these answers."""
+        self._rows.observe(len(answers))
+        if self._scores is not None:
+            self._scores.add(answers)
 
     def failed(self, kind: str) -> None:
         """Count a refusal or failure; `kind` is one of a few words of ours."""
@@ -81,6 +148,10 @@ class Metrics:
     def serves(self, package: Package) -> None:
         """Name the model that answers."""
         self._model.labels(package.name, package.version, package.key).set(1)
+        # Classes without their probabilities have no score.
+        if not package.classes or package.output == "probability":
+            self._scores = Scores(package)
+            self._registry.register(self._scores)
 
     def text(self) -> bytes:
         """All metrics in the exposition format."""

@@ -123,7 +123,7 @@ class Service:
         answers = self._scorer.score_json(body) if self._scorer is not None else None
         if answers is None:
             return orjson.dumps(self.predict(parse(body)))
-        self.metrics.scored(len(answers))
+        self.metrics.scored(answers)
         return orjson.dumps(self._many(answers) if body[:1] == b"[" else self._one(answers))
 
     def _one(self, answers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class Service:
             answers = self._scorer.score(records)
         except InputError as error:
             raise Refusal(422, "input", str(error), error.faults) from error
-        self.metrics.scored(len(answers))
+        self.metrics.scored(answers)
         return answers
 
 

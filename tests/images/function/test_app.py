@@ -242,12 +242,32 @@ def test_metrics_count_what_happened(client: Any, right: dict[str, Any]) -> None
     for line in (
         'penstock_requests_total{path="/predict",status="200"} 2.0',
         'penstock_requests_total{path="/predict",status="400"} 1.0',
-        "penstock_rows_total 4.0",
+        "penstock_rows_sum 4.0",
+        'penstock_rows_bucket{le="1.0"} 1.0',
+        'penstock_score_bucket{le="0.9"} 0.0',
+        'penstock_score_bucket{le="1.0"} 4.0',
         'penstock_errors_total{kind="json"} 1.0',
         'penstock_request_seconds_count{path="/predict"} 3.0',
         'penstock_model_info{key="0123abc",name="delays",version="7"} 1.0',
     ):
         assert line in text
+
+
+def test_a_regressions_scores_spread_as_sparks_answers(
+    make_package: Callable[..., Path], right: dict[str, Any]
+) -> None:
+    """The bounds are tenths of the samples' answers; what lies beyond all of them counts too."""
+    from tests.images.function.conftest import Client
+
+    service = Service()
+    service.serve(Package.load(make_package(task="regression")))
+    client = Client(service)
+    for distance in (0.5, -1e6, 1e6):
+        assert client.post("/predict", json={**right, "distance": distance}).status_code == 200
+    text = client.get("/metrics").text
+    assert 'penstock_score_bucket{le="-1.0"} 1.0' in text
+    assert 'penstock_score_bucket{le="7.75"} 2.0' in text
+    assert 'penstock_score_bucket{le="+Inf"} 3.0' in text
 
 
 def test_a_broken_model_is_a_500_and_the_next_request_is_served(
