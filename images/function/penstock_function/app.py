@@ -39,7 +39,7 @@ class Predict:
             body = await read_body(scope, receive, MAX_BODY)
             return Reply(200, await service.work(service.predict_json, body))
 
-        await serve(service, "/predict", send, work)
+        await serve(service, "/predict", scope, send, work)
 
 
 class Pages:

@@ -86,9 +86,14 @@ def _too_large(limit: int) -> Refusal:
     return Refusal(413, "size", f"the body is larger than {limit} bytes: send fewer records in a request")
 
 
+#: By these a caller knows its request again, in the reply and in the log: its own id, and W3C's trace context.
+_TRACED = frozenset({b"x-request-id", b"traceparent"})
+
+
 async def serve(
     service: Service,
     path: str,
+    scope: Scope,
     send: Send,
     work: Callable[[], Awaitable[Reply]],
     refusing: Callable[[Refusal], Reply] = Reply.refusing,
@@ -96,7 +101,8 @@ async def serve(
 ) -> None:
     """Send what `work` gives, or `refusing` makes of its refusal; count it under `path`, one of the routes."""
     start = time.perf_counter()
-    headers = service.headers
+    traced = [pair for pair in scope["headers"] if pair[0] in _TRACED]
+    headers = [*service.headers, *traced]
     try:
         reply = await work()
     except Refusal as refusal:
@@ -110,7 +116,8 @@ async def serve(
         return
     except Exception as error:
         # Not the client's doing: the model or this program failed. Say so, and go on serving.
-        logs.failure(f"{path[1:]}_failed", error)
+        ids = {name.decode("ascii"): value.decode("ascii", "replace") for name, value in traced}
+        logs.failure(f"{path[1:]}_failed", error, **ids)
         service.metrics.failed("model")
         reply = Reply(500, orjson.dumps({"error": f"the model failed: {type(error).__name__}"}))
     before_reply()

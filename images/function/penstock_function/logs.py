@@ -21,9 +21,9 @@ def trouble(name: str, /, **fields: Any) -> None:
     _line(sys.stderr, {"event": name, "time": time.time(), **fields})
 
 
-def failure(name: str, error: Exception) -> None:
+def failure(name: str, error: Exception, **fields: Any) -> None:
     """Say on stderr that this program or the model failed, with the traceback."""
-    trouble(name, error=str(error), traceback="".join(traceback.format_exception(error)))
+    trouble(name, **fields, error=str(error), traceback="".join(traceback.format_exception(error)))
 
 
 class JsonHandler(logging.Handler):

@@ -105,7 +105,7 @@ class Infer:
             body = await read_body(scope, receive, self._limit)
             return await self._service.work(lambda whole: self._infer(package, whole, split), body)
 
-        await serve(self._service, "/v2/infer", send, work, _refusing)
+        await serve(self._service, "/v2/infer", scope, send, work, _refusing)
 
     def _infer(self, package: Package, body: Body, split: int | None) -> Reply:
         if split is not None and split > len(body):

@@ -107,7 +107,7 @@ class Run:
             answer = await self._service.work(self._activate, await read_body(scope, receive, MAX_RUN))
             return Reply(200, orjson.dumps(answer))
 
-        await serve(self._service, "/run", send, work, _refusing, _end_of_activation)
+        await serve(self._service, "/run", scope, send, work, _refusing, _end_of_activation)
 
     def _activate(self, body: Body) -> dict[str, Any]:
         activation = parse(body)

@@ -273,16 +273,23 @@ def test_a_regressions_scores_spread_as_sparks_answers(
 def test_a_broken_model_is_a_500_and_the_next_request_is_served(
     client: Any, right: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """When the model itself fails the client is told, the log has the traceback, and the function goes on."""
+    """When the model itself fails the client is told, the log has the traceback, and the function goes on.
+
+    The caller's own id and its trace are in the reply and in the log.
+    """
+    ids = {"x-request-id": "r-17", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
     def fail(*_: Any) -> Any:
         raise RuntimeError("the graph broke")
 
     with monkeypatch.context() as patch:
         patch.setattr(client.service._scorer, "_answer", fail)
-        response = client.post("/predict", json=right)
+        response = client.post("/predict", json=right, headers=ids)
     assert (response.status_code, response.json()) == (500, {"error": "the model failed: RuntimeError"})
-    assert json.loads(capfd.readouterr().err)["error"] == "the graph broke"
+    logged = json.loads(capfd.readouterr().err)
+    assert logged["error"] == "the graph broke"
+    assert ids.items() <= logged.items()
+    assert ids.items() <= dict(response.headers).items()
     assert client.post("/predict", json=right).status_code == 200
 
 
