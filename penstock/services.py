@@ -88,6 +88,8 @@ def airflow_environment(settings: Settings, ports: Ports | None = None) -> dict[
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # What a scheduler that died left running is taken up by the next one: after half a minute, and not after five.
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
         # A task's supervisor that misses the moment of its end holds its slot for as long (5 s by default).
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }

@@ -102,9 +102,11 @@ def stand(folder: Callable[[str], Path]) -> Iterator[Stand]:
             AIRFLOW__PENSTOCK__NAMESPACE=cluster.namespace,
             AIRFLOW__PENSTOCK__SCHEDULE_TIMEOUT="20",
             AIRFLOW__PENSTOCK__KUBE_CONFIG=os.environ["KUBECONFIG"],
-            # A worker or triggerer that is gone is missed within seconds, not minutes.
+            # A worker, scheduler or triggerer that is gone is missed within seconds, not minutes.
             AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT="20",
             AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL="5",
+            AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD="15",
+            AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL="10",
             AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC="2",
         )
         _make_pipeline(project)
