@@ -26,6 +26,8 @@ _ESTIMATORS: MappingProxyType[str, str] = MappingProxyType(
         "OneHotEncoder": "OneHotEncoderModel",
         "Imputer": "ImputerModel",
         "QuantileDiscretizer": "Bucketizer",
+        "TargetEncoder": "TargetEncoderModel",
+        "KMeans": "KMeansModel",
         "VectorIndexer": "VectorIndexerModel",
         "ChiSqSelector": "ChiSqSelectorModel",
         "UnivariateFeatureSelector": "UnivariateFeatureSelectorModel",

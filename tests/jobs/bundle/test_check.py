@@ -7,6 +7,7 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml import classification as c
 from pyspark.ml import feature as f
 from pyspark.ml import regression as r
+from pyspark.ml.clustering import KMeans
 
 from jobs.bundle.check import fitted_name
 from jobs.bundle.convert import (
@@ -26,12 +27,14 @@ def stages():
     return [
         f.SQLTransformer(statement="SELECT *, n * 2 + x AS made FROM __THIS__"),
         f.StringIndexer(inputCols=["s", "absent"], outputCols=["si", "ai"]),
+        f.TargetEncoder(inputCols=["si"], outputCols=["st"]),
         f.OneHotEncoder(inputCol="si", outputCol="sv"),
         f.Imputer(inputCols=["x", "made"], outputCols=["xi", "mi"]),
         f.Bucketizer(inputCol="xi", outputCol="xb", splits=[0.0, 1.0]),
         f.QuantileDiscretizer(inputCol="xi", outputCol="xq"),
         f.VectorAssembler(inputCols=["sv", "xi", "mi", "xb", "b"], outputCol="raw"),
         f.VectorIndexer(inputCol="raw", outputCol="v0"),
+        KMeans(featuresCol="v0", predictionCol="cluster"),
         f.RobustScaler(inputCol="v0", outputCol="v1"),
         f.MinMaxScaler(inputCol="v1", outputCol="v2"),
         f.MaxAbsScaler(inputCol="v2", outputCol="v3"),

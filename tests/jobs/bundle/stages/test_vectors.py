@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pyspark.ml import PipelineModel
 from pyspark.ml import feature as f
+from pyspark.ml.clustering import KMeans
 
 from jobs.bundle.convert import Field, UnsupportedStage
 
@@ -107,6 +108,19 @@ def test_vector_indexer_without_categories(spark, parity, probe, table, assemble
         assembler.transform(data)
     )
     parity(PipelineModel([assembler, fitted, probe(4)]), FIELDS, SCORED, "regression")
+
+
+@pytest.mark.parametrize("measure", ["euclidean", "cosine"])
+def test_kmeans(spark, parity, probe, table, assembler, measure):
+    """The nearest centre's number feeds the stages after it; where nothing is nearest, as Spark has it."""
+    model = KMeans(k=4, seed=3, featuresCol="raw", predictionCol="cluster", distanceMeasure=measure)
+    fitted = model.fit(assembler.transform(table(LABELLED, rows())))
+    hot = f.OneHotEncoder(inputCol="cluster", outputCol="hot").fit(
+        fitted.transform(assembler.transform(table(LABELLED, rows())))
+    )
+    last = f.VectorAssembler(inputCols=["hot", "raw"], outputCol="features", handleInvalid="keep")
+    scored = [*SCORED, (0.0, 0.0, 0.0, 0.0), (1e8, -1e8, 3.0, 1.0)]
+    parity(PipelineModel([assembler, fitted, hot, last, probe(7)]), FIELDS, scored, "regression")
 
 
 def test_quantile_discretizer(spark, parity, probe, table, assembler):
