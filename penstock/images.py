@@ -38,6 +38,8 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "function": (_RUNTIME,),
     "machine": (*_JOBS, "plugins"),
 }
+#: What only a type checker or a compiler reads of a library.
+_UNREAD = frozenset({".pyi", ".pyx", ".pxd", ".pxi", ".h", ".hpp", ".c", ".cc", ".cpp", ".a"})
 _MINOR = "{}.{}".format(*sys.version_info[:2])
 
 
@@ -150,11 +152,12 @@ class Builder:
         except PenstockError:
             self._run(install)
         (site / ".lock").unlink(missing_ok=True)
-        # Scripts begin with the path of the Python that installed them; a library's tests and stubs nobody imports.
+        # Scripts begin with the path of the Python that installed them; a library's tests nobody imports.
         for folder in (site / "bin", *site.rglob("tests")):
             shutil.rmtree(folder, ignore_errors=True)
-        for stub in list(site.rglob("*.pyi")):
-            stub.unlink()
+        for file in list(site.rglob("*")):
+            if file.suffix in _UNREAD and file.is_file():
+                file.unlink()
 
     def _jars(self, room: str, target: Path) -> list[str]:
         """The same of Java libraries, where the room has a lock of them; their paths in a Maven repository."""
