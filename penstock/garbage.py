@@ -7,7 +7,7 @@ younger than a day stays whoever reaches it: a run that goes on may be about to.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,17 +86,18 @@ class Collector:
         Raises PenstockError where the registry knows nothing of a pipeline whose registered packages the store has: it
         would all be garbage, and more likely the registry is the wrong one.
         """
+        runs = {pipeline: self._by_age(pipeline) for pipeline in self._runs.pipelines()}
         keys = {
             _Key(pipeline, stage, key)
-            for pipeline in self._runs.pipelines()
+            for pipeline in runs
             for stage in STAGES
             for key in self._store.names(f"{pipeline}/{stage}")
         }
-        reached = self._reached(keys)
+        reached = self._reached(keys, {pipeline: recent for pipeline, (recent, _) in runs.items()})
         garbage = [Garbage(key.path, "key", self._size(key.path)) for key in sorted(keys - reached)]
         garbage += [each for key in sorted(reached) for each in self._losers(key)]
-        for pipeline in self._runs.pipelines():
-            garbage += [*self._events(pipeline, reached), *self._jobs(pipeline)]
+        for pipeline, (_, old) in runs.items():
+            garbage += [*self._events(pipeline, reached), *self._jobs(pipeline, old)]
         return Found([*garbage, *self._temporary()], len(reached))
 
     def delete(self, garbage: Iterable[Garbage]) -> list[Garbage]:
@@ -116,10 +117,10 @@ class Collector:
 
     # -- what is reached -----------------------------------------------------------------------------------------
 
-    def _reached(self, keys: set[_Key]) -> set[_Key]:
+    def _reached(self, keys: set[_Key], recent: Mapping[str, Sequence[Record]]) -> set[_Key]:
         results = {key: self._store.result(key.pipeline, key.stage, key.key) for key in keys}
         front = {key for key, result in results.items() if self._is_young(key, result)}
-        for pipeline in self._runs.pipelines():
+        for pipeline, records in recent.items():
             versions = self._of_versions(pipeline)
             if not versions and any(key.pipeline == pipeline and key.stage == "register" for key in keys):
                 raise PenstockError(
@@ -127,7 +128,7 @@ class Collector:
                     "packages: without the registry nobody knows which are garbage",
                     next_step=f"check PENSTOCK_MLFLOW_URI; `penstock remove {pipeline}` takes all of it away",
                 )
-            front |= versions | self._of_runs(pipeline)
+            front |= versions | _of_runs(records)
         reached: set[_Key] = set()
         while front:
             reached |= front
@@ -136,11 +137,6 @@ class Collector:
             )
             front = {key for given in inputs if (key := _Key.of(given.path))} - reached
         return reached & keys
-
-    def _of_runs(self, pipeline: str) -> set[_Key]:
-        recent, _ = self._by_age(pipeline)
-        paths = [item.path for record in recent for entry in record.entries for item in entry.items]
-        return {key for path in paths if (key := _Key.of(path))}
 
     def _by_age(self, pipeline: str) -> tuple[list[Record], list[Record]]:
         """The runs of a pipeline that count as recent, and the others."""
@@ -187,9 +183,8 @@ class Collector:
         ]
         return [Garbage(path, "events", self._size(path)) for path in paths]
 
-    def _jobs(self, pipeline: str) -> list[Garbage]:
+    def _jobs(self, pipeline: str, old: Sequence[Record]) -> list[Garbage]:
         """What pods of runs that are no more recent were asked and answered."""
-        _, old = self._by_age(pipeline)
         paths = [jobs_of(pipeline, record.run.run) for record in old]
         return [Garbage(path, "jobs", self._size(path)) for path in paths if self._store.exists(path)]
 
@@ -213,6 +208,11 @@ class Collector:
 
     def _size(self, relative: str) -> int:
         return int(self._store.fs.du(self._store.path(relative)))
+
+
+def _of_runs(records: Sequence[Record]) -> set[_Key]:
+    paths = [item.path for record in records for entry in record.entries for item in entry.items]
+    return {key for path in paths if (key := _Key.of(path))}
 
 
 def _changed(info: dict[str, object]) -> datetime | None:

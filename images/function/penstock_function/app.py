@@ -17,7 +17,7 @@ from penstock_function import open_inference, openapi
 from penstock_function.exchange import Reply, read_body, serve
 from penstock_function.metrics import CONTENT_TYPE
 from penstock_function.openwhisk import Init, Run
-from penstock_function.service import Service
+from penstock_function.service import Refusal, Service
 
 # Parsed JSON takes up to 25 times its bytes, so this bounds a request to some 200 MB and a second of work.
 MAX_BODY = 8 * 2**20
@@ -59,10 +59,7 @@ class Pages:
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document of this model."""
-        package = self._service.package
-        if package is None:
-            return self._json({"error": f"the function is not ready: {self._service.reason}"}, 503)
-        return self._json(openapi.describe(package, MAX_BODY))
+        return self._json(openapi.describe(self._service.served(), MAX_BODY))
 
     async def docs(self, _: Request) -> Response:
         """A page that shows the description and sends requests; it needs nothing from any other server."""
@@ -72,6 +69,11 @@ class Pages:
     async def metrics(self, _: Request) -> Response:
         """All metrics for Prometheus."""
         return Response(self._service.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    async def refusal(self, _: Request, refusal: Exception) -> Response:
+        """What a page cannot tell, as every protocol says it."""
+        assert isinstance(refusal, Refusal)
+        return self._json(refusal.body(), refusal.status)
 
     async def error(self, request: Request, error: Exception) -> Response:
         """An unknown path or method, in the same form as every other error."""
@@ -108,7 +110,7 @@ def build(service: Service) -> ASGIApp:
             Route("/metrics", pages.metrics),
             *open_inference.routes(service, MAX_BODY),
         ],
-        exception_handlers={HTTPException: pages.error},
+        exception_handlers={HTTPException: pages.error, Refusal: pages.refusal},
     )
 
     # A path with a slash too many is unknown; a redirect would lead past a proxy's prefix.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from operator import itemgetter
 from threading import Lock
@@ -76,9 +75,12 @@ def _score(package: Package) -> Callable[[Mapping[str, Any]], float | None]:
 
 
 class Metrics:
-    """The counters of one server; each has its own registry, so that two servers can live in one process."""
+    """The counters of one server; each has its own registry, so that two servers can live in one process.
 
-    def __init__(self) -> None:
+    `in_work` tells how many large bodies are in work, or wait for it.
+    """
+
+    def __init__(self, in_work: Callable[[], float]) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._requests = Counter(
@@ -107,12 +109,10 @@ class Metrics:
             ["name", "version", "key"],
             registry=self._registry,
         )
-        #: Large bodies in work, or waiting for it.
-        self.waiting = 0
         gauge = Gauge(
             "penstock_large_requests", "Large requests in work or waiting.", registry=self._registry
         )
-        gauge.set_function(lambda: self.waiting)
+        gauge.set_function(in_work)
         # Looking a label up takes longer than counting.
         self._counters: dict[tuple[str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
@@ -125,15 +125,6 @@ class Metrics:
             self._histograms[path] = self._seconds.labels(path)
         counter.inc()
         self._histograms[path].observe(seconds)
-
-    @contextmanager
-    def large(self) -> Iterator[None]:
-        """Count a large body as in work meanwhile."""
-        self.waiting += 1
-        try:
-            yield
-        finally:
-            self.waiting -= 1
 
     def scored(self, answers: Sequence[Mapping[str, Any]]) -> None:
         """Count the rows of one request, which got these answers."""

@@ -20,7 +20,7 @@ from penstock_function.exchange import Reply, read_body, serve
 from penstock_function.package import Package
 from penstock_function.records import describe
 from penstock_function.service import Body, Refusal, Service, parse
-from penstock_function.tensors import DATATYPES, Tensor
+from penstock_function.tensors import DATATYPES, Tensor, malformed
 
 #: Says how many bytes of a body are JSON; the tensors' own bytes follow.
 JSON_LENGTH = b"inference-header-content-length"
@@ -64,10 +64,7 @@ class Told:
 
     async def model(self, request: Request) -> Response:
         """The model's inputs and outputs; 404 for another one."""
-        try:
-            package = _served(self._service, request.path_params)
-        except Refusal as refusal:
-            return _json(refusal.body(), refusal.status)
+        package = _served(self._service, request.path_params)
         outputs = tensors.outputs([package.samples.answers[0]], package.classes)
         return _json(
             {
@@ -84,10 +81,7 @@ class Told:
 
     async def model_ready(self, request: Request) -> Response:
         """200 once the model answers; 404 for another one."""
-        try:
-            package = _served(self._service, request.path_params)
-        except Refusal as refusal:
-            return _json(refusal.body(), refusal.status)
+        package = _served(self._service, request.path_params)
         return _json({"name": package.name, "ready": True})
 
 
@@ -108,16 +102,13 @@ class Infer:
         await serve(self._service, "/v2/infer", scope, send, work, _refusing)
 
     def _infer(self, package: Package, body: Body, split: int | None) -> Reply:
-        if split is not None and split > len(body):
-            raise Refusal(400, "protocol", f"the body has {len(body)} bytes, of which {split} should be JSON")
-        request = parse(body[:split] if split is not None else body)
+        end = len(body) if split is None else split
+        if end > len(body):
+            raise malformed(f"the body has {len(body)} bytes, of which {end} should be JSON")
+        request = parse(body[:end])
         if not isinstance(request, dict):
-            raise Refusal(
-                400, "protocol", f"the body is {describe(request)}, expected an object with `inputs`"
-            )
-        records = _records(
-            request.get("inputs"), memoryview(body)[split:] if split is not None else memoryview(b"")
-        )
+            raise malformed(f"the body is {describe(request)}, expected an object with `inputs`")
+        records = _records(request.get("inputs"), memoryview(body)[end:])
         made = tensors.outputs(self._service.score(records), package.classes)
         wanted = _wanted(request, made)
         answer: dict[str, Any] = {"model_name": package.name, "model_version": package.version}
@@ -146,9 +137,7 @@ def _refusing(refusal: Refusal) -> Reply:
 
 def _served(service: Service, path: Mapping[str, str]) -> Package:
     """The package that answers. Raises Refusal: 503 where there is none yet, 404 where the path names another."""
-    package = service.package
-    if package is None:
-        raise Refusal(503, "not_ready", f"the function is not ready: {service.reason}")
+    package = service.served()
     if path["model"] != package.name:
         raise Refusal(404, "protocol", f"there is no model {path['model'][:100]!r}: this is {package.name!r}")
     version = path.get("version", package.version)
@@ -165,9 +154,7 @@ def _json_length(scope: Scope) -> int | None:
     for name, value in scope["headers"]:
         if name == JSON_LENGTH:
             if not value.isdigit() or len(value) > 20:
-                raise Refusal(
-                    400, "protocol", f"{JSON_LENGTH.decode()} is {value[:40]!r}, expected a number of bytes"
-                )
+                raise malformed(f"{JSON_LENGTH.decode()} is {value[:40]!r}, expected a number of bytes")
             return int(value)
     return None
 
@@ -175,20 +162,18 @@ def _json_length(scope: Scope) -> int | None:
 def _records(inputs: Any, rest: memoryview) -> list[dict[str, Any]]:
     """One record a row of the input tensors."""
     if not isinstance(inputs, list) or not inputs:
-        raise Refusal(400, "protocol", f"`inputs` is {describe(inputs)}, expected an array of tensors")
+        raise malformed(f"`inputs` is {describe(inputs)}, expected an array of tensors")
     columns: dict[str, list[Any]] = {}
     for position, tensor in enumerate(inputs):
         name, values, taken = tensors.column(tensor, position, rest)
         if name in columns:
-            raise Refusal(400, "protocol", f"the input {name[:100]!r} is there twice")
+            raise malformed(f"the input {name[:100]!r} is there twice")
         columns[name], rest = values, rest[taken:]
     if len(rest):
-        raise Refusal(400, "protocol", f"{len(rest)} bytes are left that no input claims")
+        raise malformed(f"{len(rest)} bytes are left that no input claims")
     rows = {len(values) for values in columns.values()}
     if len(rows) != 1 or rows == {0}:
-        raise Refusal(
-            400, "protocol", f"the inputs have {sorted(rows)} rows, expected one number of them, at least 1"
-        )
+        raise malformed(f"the inputs have {sorted(rows)} rows, expected one number of them, at least 1")
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -200,14 +185,12 @@ def _wanted(request: Mapping[str, Any], made: list[Tensor]) -> list[tuple[Tensor
     if asked is None:
         return [(tensor, every) for tensor in made]
     if not isinstance(asked, list):
-        raise Refusal(400, "protocol", f"`outputs` is {describe(asked)}, expected an array")
+        raise malformed(f"`outputs` is {describe(asked)}, expected an array")
     known, found = {tensor.name: tensor for tensor in made}, []
     for each in asked:
         name = each.get("name") if isinstance(each, dict) else None
         if not isinstance(name, str) or name not in known:
-            raise Refusal(
-                400, "protocol", f"there is no output {describe(name)}; there are {', '.join(known)}"
-            )
+            raise malformed(f"there is no output {describe(name)}; there are {', '.join(known)}")
         found.append((known[name], bool(_parameters(each).get("binary_data", every))))
     return found
 

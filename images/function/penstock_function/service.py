@@ -54,7 +54,8 @@ class Service:
     """One function: at first without a model, then serving one proven package for the rest of its life."""
 
     def __init__(self) -> None:
-        self.metrics = Metrics()
+        self._in_work = 0
+        self.metrics = Metrics(lambda: self._in_work)
         self.reason = "no package yet: waiting for POST /init"
         self._scorer: Scorer | None = None
         self._names: dict[str, Any] = {}
@@ -67,6 +68,16 @@ class Service:
     def package(self) -> Package | None:
         """The package that answers, None until one has proved itself."""
         return None if self._scorer is None else self._scorer.package
+
+    def served(self) -> Package:
+        """The package that answers.
+
+        Raises:
+            Refusal: 503 while there is none.
+        """
+        if self._scorer is None:
+            raise Refusal(503, "not_ready", f"the function is not ready: {self.reason}")
+        return self._scorer.package
 
     def serve(self, package: Package) -> None:
         """Prove `package`, then answer with it.
@@ -93,8 +104,7 @@ class Service:
         Raises:
             Refusal: 422 when the records do not fit the model, 503 when there is no model yet.
         """
-        if self._scorer is None:
-            raise Refusal(503, "not_ready", f"the function is not ready: {self.reason}")
+        self.served()
         if isinstance(value, dict) and not (self._wraps and "records" in value):
             return self._one(self.score([value]))
         return self._many(self.score(self._records(value)))
@@ -107,12 +117,15 @@ class Service:
         """
         if len(body) <= INLINE_BODY:
             return function(body)
-        if self.metrics.waiting >= MAX_LARGE:
+        if self._in_work >= MAX_LARGE:
             raise Refusal(
                 503, "busy", f"{MAX_LARGE} large requests are in work already: try again", retry_after=1
             )
-        with self.metrics.large():
+        self._in_work += 1
+        try:
             return await asyncio.get_running_loop().run_in_executor(self._large, function, body)
+        finally:
+            self._in_work -= 1
 
     def predict_json(self, body: Body) -> bytes:
         """As `predict`, from JSON to JSON.

@@ -72,13 +72,13 @@ def column(tensor: Any, position: int, rest: memoryview) -> tuple[str, list[Any]
     """
     where = f"inputs[{position}]"
     if not isinstance(tensor, dict):
-        raise _wrong(f"{where} is {describe(tensor)}, expected an object")
+        raise malformed(f"{where} is {describe(tensor)}, expected an object")
     name, datatype = tensor.get("name"), tensor.get("datatype")
     if not isinstance(name, str):
-        raise _wrong(f"{where}.name is {describe(name)}, expected the name of a column")
+        raise malformed(f"{where}.name is {describe(name)}, expected the name of a column")
     where = f"the input {name[:100]!r}"
     if not isinstance(datatype, str) or (datatype != "BYTES" and datatype not in _BINARY):
-        raise _wrong(
+        raise malformed(
             f"the datatype of {where} is {describe(datatype)}, expected BYTES or {', '.join(_BINARY)}"
         )
     rows = _rows(tensor.get("shape"), where)
@@ -86,18 +86,18 @@ def column(tensor: Any, position: int, rest: memoryview) -> tuple[str, list[Any]
     if size is None:
         values = _from_json(tensor.get("data"), where)
     elif size > len(rest):
-        raise _wrong(f"{where} says that it has {size} bytes; {len(rest)} are left")
+        raise malformed(f"{where} says that it has {size} bytes; {len(rest)} are left")
     else:
         values = _from_bytes(rest[:size], datatype, where)
     if len(values) != rows:
-        raise _wrong(f"{where} has {len(values)} values, and its shape says {rows}")
+        raise malformed(f"{where} has {len(values)} values, and its shape says {rows}")
     return name, values, size or 0
 
 
 def _rows(shape: Any, where: str) -> int:
     whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
     if not whole or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
-        raise _wrong(f"the shape of {where} is {str(shape)[:60]}, expected [N] or [N, 1]")
+        raise malformed(f"the shape of {where} is {str(shape)[:60]}, expected [N] or [N, 1]")
     return int(shape[0])
 
 
@@ -105,15 +105,15 @@ def _size(tensor: Mapping[str, Any], where: str) -> int | None:
     parameters = tensor.get("parameters") or {}
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is not None and (type(size) is not int or size < 0):
-        raise _wrong(f"binary_data_size of {where} is {describe(size)}, expected a number of bytes")
+        raise malformed(f"binary_data_size of {where} is {describe(size)}, expected a number of bytes")
     if size is not None and "data" in tensor:
-        raise _wrong(f"{where} has both data and binary_data_size, expected one of them")
+        raise malformed(f"{where} has both data and binary_data_size, expected one of them")
     return size
 
 
 def _from_json(data: Any, where: str) -> list[Any]:
     if not isinstance(data, list):
-        raise _wrong(f"the data of {where} is {describe(data)}, expected an array")
+        raise malformed(f"the data of {where} is {describe(data)}, expected an array")
     # [N, 1] may be nested.
     return [value[0] if isinstance(value, list) and len(value) == 1 else value for value in data]
 
@@ -123,7 +123,7 @@ def _from_bytes(data: memoryview, datatype: str, where: str) -> list[Any]:
         return _texts(data, where)
     dtype = np.dtype(_BINARY[datatype])
     if len(data) % dtype.itemsize:
-        raise _wrong(
+        raise malformed(
             f"{where} has {len(data)} bytes, which is no multiple of the {dtype.itemsize} of {datatype}"
         )
     values: list[Any] = np.frombuffer(data, dtype).tolist()
@@ -134,15 +134,15 @@ def _texts(data: memoryview, where: str) -> list[str]:
     texts, place = list[str](), 0
     while place < len(data):
         if place + _LENGTH.size > len(data):
-            raise _wrong(f"{where} ends within the length of a text")
+            raise malformed(f"{where} ends within the length of a text")
         (length,) = _LENGTH.unpack_from(data, place)
         place += _LENGTH.size
         if place + length > len(data):
-            raise _wrong(f"{where} ends within a text of {length} bytes")
+            raise malformed(f"{where} ends within a text of {length} bytes")
         try:
             texts.append(str(data[place : place + length], "utf-8"))
         except UnicodeDecodeError:
-            raise _wrong(f"{where} holds a text that is not UTF-8") from None
+            raise malformed(f"{where} holds a text that is not UTF-8") from None
         place += length
     return texts
 
@@ -158,5 +158,6 @@ def outputs(answers: Sequence[Mapping[str, Any]], labels: Sequence[Any]) -> list
     return made
 
 
-def _wrong(sentence: str) -> Refusal:
+def malformed(sentence: str) -> Refusal:
+    """What is no request of the protocol."""
     return Refusal(400, "protocol", sentence)

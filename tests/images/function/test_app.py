@@ -16,6 +16,7 @@ from penstock_function import exchange
 from penstock_function.app import MAX_BODY, build
 from penstock_function.package import Package, PackageError
 from penstock_function.service import INLINE_BODY, MAX_LARGE, Service
+from tests.images.function.conftest import Client
 
 
 def test_one_record_gets_one_answer(client: Any, right: dict[str, Any]) -> None:
@@ -257,8 +258,6 @@ def test_a_regressions_scores_spread_as_sparks_answers(
     make_package: Callable[..., Path], right: dict[str, Any]
 ) -> None:
     """The bounds are tenths of the samples' answers; what lies beyond all of them counts too."""
-    from tests.images.function.conftest import Client
-
     service = Service()
     service.serve(Package.load(make_package(task="regression")))
     client = Client(service)

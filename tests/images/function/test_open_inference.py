@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from penstock_function.package import Package
 from penstock_function.service import Service
+from tests.images.function.conftest import Client
 
 LENGTH = "inference-header-content-length"
 INFER = "/v2/models/delays/infer"
@@ -119,8 +120,6 @@ def test_only_the_outputs_asked_for(client: Any, right: dict[str, Any]) -> None:
 
 def test_classes_that_are_text(make_package: Callable[..., Path], graph: Any, right: dict[str, Any]) -> None:
     """They are BYTES, in JSON and in bytes."""
-    from tests.images.function.conftest import Client
-
     service = Service()
     service.serve(Package.load(make_package(classes=["early", "late"])))
     client = Client(service)
