@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -23,7 +21,7 @@ from kubernetes import watch
 
 from penstock.airflow_client import Airflow
 from penstock.code import BuildRecord
-from tests.cluster.stand import Cluster, Stand, busy_workers, service, stand
+from tests.cluster.stand import Cluster, Stand, busy_workers, service, temporary
 from tests.e2e.conftest import Project
 from tests.e2e.ends import PIPELINE
 from tests.servers import until
@@ -86,28 +84,20 @@ class Clock:
 
 def main() -> None:
     """Print the table."""
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as top:
-        folders = iter(range(1000))
-
-        def folder(name: str) -> Path:
-            made = Path(top) / f"{name}{next(folders)}"
-            made.mkdir()
-            return made
-
-        with stand(folder) as it:
-            clock = Clock()
-            threading.Thread(target=clock.look, args=(it.cluster,), daemon=True).start()
-            it.project.penstock("run", PIPELINE, "--airflow")
-            airflow = _airflow(it.project)
-            _add_bare(it)
-            for how, seconds in _bare(airflow).items():
-                print(f"bare pod, {how:9}                 {statistics.median(seconds):6.1f} s a task")
-            found = [_stage(it, airflow, clock) for _ in range(TIMES)]
-            print(f"a stage, over its job's own time    {statistics.median(found):6.1f} s a task")
-            before = len(it.cluster.started)
-            it.project.penstock("run", PIPELINE, "--airflow")
-            print(f"a run with nothing changed          {len(it.cluster.started) - before:6d} pods")
-            _sleep(it, airflow)
+    with temporary() as it:
+        clock = Clock()
+        threading.Thread(target=clock.look, args=(it.cluster,), daemon=True).start()
+        it.project.penstock("run", PIPELINE, "--airflow")
+        airflow = _airflow(it.project)
+        _add_bare(it)
+        for how, seconds in _bare(airflow).items():
+            print(f"bare pod, {how:9}                 {statistics.median(seconds):6.1f} s a task")
+        found = [_stage(it, airflow, clock) for _ in range(TIMES)]
+        print(f"a stage, over its job's own time    {statistics.median(found):6.1f} s a task")
+        before = len(it.cluster.started)
+        it.project.penstock("run", PIPELINE, "--airflow")
+        print(f"a run with nothing changed          {len(it.cluster.started) - before:6d} pods")
+        _sleep(it, airflow)
 
 
 def _airflow(project: Project) -> Airflow:

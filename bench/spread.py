@@ -8,19 +8,16 @@ passes is trained once, on 1 and on 3 executors of half a core each. `--years 1 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.flight_sources import year_of_flights
-from penstock.results import StageResult
-from penstock.store import Store
-from tests.cluster.stand import Stand, build_image, stand
+from tests.cluster.stand import Stand, build_image, result, temporary
 from tests.e2e.conftest import Project
 
 NAME, EXECUTORS = "spread", (1, 3)
@@ -79,19 +76,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.spread", description=__doc__)
     parser.add_argument("--years", type=int, nargs="+", default=list(MONTHS), choices=list(MONTHS))
     wanted = parser.parse_args().years
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as top:
-
-        def folder(name: str) -> Path:
-            return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=top))
-
-        with stand(folder) as it:
-            _make(it.project)
-            for years in wanted:
-                with fsspec.open(f"s3://penstock/flights/{MONTHS[years]}.parquet", "wb") as file:
-                    _repeat(file, years)
-            measured = {
-                (years, count): _measure(it, MONTHS[years], count) for years in wanted for count in EXECUTORS
-            }
+    with temporary() as it:
+        _make(it.project)
+        for years in wanted:
+            with fsspec.open(f"s3://penstock/flights/{MONTHS[years]}.parquet", "wb") as file:
+                _repeat(file, years)
+        measured = {
+            (years, count): _measure(it, MONTHS[years], count) for years in wanted for count in EXECUTORS
+        }
     print(
         f"{'rows':>12} {'executors':>10} {'features, s':>12} {'train, s':>10} {'times the rows':>15} {'times the time':>15}"
     )
@@ -119,17 +111,9 @@ def _declare(project: Project, count: int) -> None:
 def _repeat(file: Any, years: int) -> None:
     """Write the year so many times over, with a key for each row, and its time within the month."""
     year = year_of_flights()
-    seconds = pc.cast(pc.cast(year["time_hour"], pa.timestamp("s", "UTC")), pa.int64())
-    begun, start = (
-        pc.min(seconds).as_py(),
-        pc.cast(pa.scalar(f"{MONTHS[years]}T00:00:00Z"), pa.timestamp("s", "UTC")),
-    )
-    folded = pc.cast(
-        pc.floor(pc.divide(pc.cast(pc.subtract(seconds, begun), pa.float64()), _FOLD)), pa.int64()
-    )
-    times = pc.cast(
-        pc.cast(pc.add(folded, start.cast(pa.int64())), pa.timestamp("s", "UTC")), pa.timestamp("us", "UTC")
-    )
+    flown = year["time_hour"].to_numpy()
+    folded = np.datetime64(MONTHS[years]) + (flown - flown.min()) / _FOLD
+    times = pa.array(folded.astype("datetime64[s]").astype("datetime64[us]"), pa.timestamp("us", "UTC"))
     year = year.set_column(year.column_names.index("time_hour"), "time_hour", times)
     keyed = year.append_column("flight_id", pa.array(range(year.num_rows), pa.int64()))
     with pq.ParquetWriter(file, keyed.schema) as writer:
@@ -143,16 +127,9 @@ def _measure(it: Stand, month: str, count: int) -> tuple[float, float, int]:
     _declare(it.project, count)
     features = it.project.penstock("run", NAME, "--airflow", "--date", month, "--force", "features")
     train = it.project.penstock("run", NAME, "--airflow", "--date", month, "--force", "train")
-    made, trained = _result(features, "features"), _result(train, "train")
+    made, trained = result(features, "features", NAME), result(train, "train", NAME)
     print(f"{month} on {count}: features {made.seconds:.1f} s, train {trained.seconds:.1f} s", flush=True)
     return made.seconds, trained.seconds, sum(made.summary["rows"].values())
-
-
-def _result(answer: Any, stage: str) -> StageResult:
-    key = next(each["key"] for each in answer["stages"] if each["name"] == stage)
-    found = Store("s3://penstock/main").result(NAME, stage, key)
-    assert found is not None
-    return found
 
 
 if __name__ == "__main__":

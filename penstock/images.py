@@ -69,27 +69,19 @@ class Builder:
         Raises PenstockError where neither buildah nor docker is there, or one of their steps fails; SpecError where the
         pipeline's own requirements are no lock, or not for the job room.
         """
-        root, name = self.here.root, pipeline.name
+        name, folder = pipeline.name, self.here.dags / pipeline.name
         planned = code.of_checkout(self.here, pipeline)
-        own = requirements.beyond(root / "dags" / name / requirements.FILE, self._lock("job"))
-        job = self.room("job").image
+        libraries = requirements.beyond(folder / requirements.FILE, self._lock("job"))
+        below = self.room("job").image
         with self._context() as context:
-            layer = context / "layer"
-            _copy(root / "dags" / name, layer / "app" / "dags" / name)
-            suites = root / "expectations" / pipeline.suites
+            app = context / "layer" / "app"
+            _copy(folder, app / "dags" / name)
+            suites = self.here.expectations / pipeline.suites
             if suites.is_dir():
-                _copy(suites, layer / "app" / "expectations" / pipeline.suites)
-            self._add(own, layer, name)
-            image = self._build(
-                f"pipeline-{_dashed(name)}",
-                "pipeline/Dockerfile",
-                layer,
-                {"JOB_IMAGE": job, "PIPELINE": name},
-            )
+                _copy(suites, app / "expectations" / pipeline.suites)
+            image = self._layer("pipeline", name, below, libraries, context)
         record = BuildRecord(**planned.model_dump(), image=image, revision=self.revision())
-        write_atomic(
-            self.here.dags / name / RECORD, f"{record.model_dump_json(indent=1)}\n".encode(), mode=0o644
-        )
+        write_atomic(folder / RECORD, f"{record.model_dump_json(indent=1)}\n".encode(), mode=0o644)
         return record
 
     def notebook(self, pipeline: Pipeline) -> str:
@@ -97,14 +89,11 @@ class Builder:
 
         Raises SpecError and KeyMismatch where that image is not there or not of the files here, PenstockError as above.
         """
-        record = code.of_image(self.here, pipeline)
-        lock = self.here.dags / pipeline.name / requirements.FILE
-        own = requirements.beyond(self._lock("notebook"), self._lock("job"), lock)
+        below = code.of_image(self.here, pipeline).image
+        own = self.here.dags / pipeline.name / requirements.FILE
+        libraries = requirements.beyond(self._lock("notebook"), self._lock("job"), own)
         with self._context() as context:
-            layer = context / "layer"
-            self._add(own, layer, "notebook")
-            arguments = {"PIPELINE_IMAGE": record.image, "PIPELINE": pipeline.name}
-            return self._build(f"notebook-{_dashed(pipeline.name)}", "notebook/Dockerfile", layer, arguments)
+            return self._layer("notebook", pipeline.name, below, libraries, context)
 
     def room(self, room: str) -> RoomImage:
         """Build the image of one of ROOMS, and push it where there is a registry. Raises PenstockError as above."""
@@ -129,17 +118,21 @@ class Builder:
     def _lock(self, room: str) -> Path:
         return self.here.root / _LOCK.format(room)
 
-    def _add(self, libraries: Sequence[requirements.Pinned], layer: Path, name: str) -> None:
-        """Put libraries that the job room has not into a layer on its image, with a bill of their own."""
+    def _layer(
+        self, kind: str, pipeline: str, below: str, libraries: Sequence[requirements.Pinned], context: Path
+    ) -> str:
+        """Build one layer (images/pipeline) on another image: what lies in `context`'s folder layer/, and libraries."""
+        name, layer = f"{kind}-{pipeline.replace('_', '-')}", context / "layer"
         layer.mkdir(exist_ok=True)
-        if not libraries:
-            return
-        self.say(f"installing what {name} needs beyond it")
-        lock = layer.with_name(requirements.FILE)
-        lock.write_text("".join(f"{each.line}\n" for each in libraries))
-        # What they need in turn is in the lock too, or the room's.
-        self._install(lock, layer / "site", "--no-deps")
-        sbom.write(layer / f"sbom.{name}.json", f"penstock-{name}", layer / "site")
+        if libraries:
+            self.say(f"installing the libraries of the {kind}")
+            lock = context / requirements.FILE
+            lock.write_text("".join(f"{each.line}\n" for each in libraries))
+            # What they need in turn is among them, or in the image below.
+            self._install(lock, layer / "site", "--no-deps")
+            sbom.write(layer / f"sbom.{kind}.json", f"penstock-{name}", layer / "site")
+        arguments = {"BELOW": below, "TITLE": name}
+        return self._build(name, "pipeline/Dockerfile", layer, arguments, "--target", kind)
 
     def _install(self, lock: Path, site: Path, *options: str) -> None:
         """Put the libraries of a lock into a folder, each checked by its digest."""
@@ -235,10 +228,6 @@ def _program(name: str) -> str:
             next_step="install it (for docker: or buildah, which needs no daemon)",
         )
     return found
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _copy(source: Path, target: Path) -> None:

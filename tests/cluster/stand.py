@@ -7,6 +7,7 @@ import re
 import secrets
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +23,14 @@ from kubernetes import client, config, watch
 from kubernetes.utils import create_from_dict
 
 from penstock import processes
+from penstock.results import StageResult
+from penstock.store import Store
 from penstock.targets.embedded import EmbeddedTarget
 from tests.e2e.conftest import ROOT, Project, projects
 from tests.e2e.ends import PIPELINE
 from tests.servers import S3, free_port, mlflow_server, until
 
+STORE = "s3://penstock/main"
 #: A library that neither the job room nor this environment has, as a pipeline's own requirements.txt.
 LIBRARY = "haversine"
 _LOCK = f"""{LIBRARY}==2.9.0 \\
@@ -89,7 +93,7 @@ def stand(folder: Callable[[str], Path]) -> Iterator[Stand]:
         places = {
             **s3.environment,
             **host,
-            "PENSTOCK_STORE": "s3://penstock/main",
+            "PENSTOCK_STORE": STORE,
             "PENSTOCK_MLFLOW_URI": mlflow,
         }
         assert documented() <= set(places)
@@ -111,6 +115,16 @@ def stand(folder: Callable[[str], Path]) -> Iterator[Stand]:
         _make_pipeline(project)
         project.penstock("up")
         yield Stand(cluster, s3, project)
+
+
+@contextmanager
+def temporary() -> Iterator[Stand]:
+    """A stand whose folders go with it, for what is no test."""
+    with (
+        tempfile.TemporaryDirectory(prefix="penstock-stand-") as top,
+        stand(lambda name: Path(tempfile.mkdtemp(prefix=f"{name}-", dir=top))) as made,
+    ):
+        yield made
 
 
 def _make_pipeline(project: Project) -> None:
@@ -136,9 +150,21 @@ def build_image(project: Project, name: str) -> None:
     """Build a pipeline's image, where this cluster pulls from."""
     base = os.environ.get(BASE_IMAGE)
     project.penstock(
-        "image", "build", name, "--registry", os.environ.get(REGISTRY, "localhost:5000/penstock"),
-        *(["--base-image", base] if base else []),
-    )  # fmt: skip
+        "image", "build", name, "--registry", registry(), *(["--base-image", base] if base else [])
+    )
+
+
+def registry() -> str:
+    """Where this cluster pulls from."""
+    return os.environ.get(REGISTRY, "localhost:5000/penstock")
+
+
+def result(answer: Any, stage: str, pipeline: str = PIPELINE) -> StageResult:
+    """What a stage of a run left in the store."""
+    key = next(each["key"] for each in answer["stages"] if each["name"] == stage)
+    found = Store(STORE).result(pipeline, stage, key)
+    assert found is not None
+    return found
 
 
 @contextmanager

@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 
 from penstock.results import StageResult
-from penstock.store import Store
-from tests.cluster.stand import Cluster, spread
+from tests.cluster.stand import Cluster, result, spread
 from tests.e2e.conftest import Project
 from tests.e2e.ends import PIPELINE
 from tests.servers import until
@@ -96,14 +95,6 @@ def beside(act: Callable[[], None]) -> Iterator[None]:
 def states(answer: Any) -> dict[str, str]:
     """What each stage of a run did."""
     return {each["name"]: each["state"] for each in answer["stages"]}
-
-
-def result(answer: Any, stage: str) -> StageResult:
-    """What a stage of a run left in the store."""
-    key = next(each["key"] for each in answer["stages"] if each["name"] == stage)
-    found = Store("s3://penstock/main").result(PIPELINE, stage, key)
-    assert found is not None
-    return found
 
 
 def same_model(answer: Any, first: Any) -> None:

@@ -79,22 +79,25 @@ def test_a_stale_image_starts_no_pod(up: Project, first: Any, cluster: Cluster) 
 
 
 @pytest.mark.parametrize(
-    ("resources", "why", "next_step"),
+    ("stage", "resources", "why", "next_step"),
     [
-        ('{"collect": {"memory": "48Mi"}}', "killed for want of memory", "give the stage more"),
+        ("collect", '{"collect": {"memory": "48Mi"}}', "killed for want of memory", "give the stage more"),
         (
+            "collect",
             '{"collect": {"node_selector": {"pool": "none"}}}',
             "no node takes the pod",
             "give the cluster a node",
         ),
-        ('{"collect": {"cpu": 900}}', "exceeded quota", "raise the quota"),
+        ("collect", '{"collect": {"cpu": 900}}', "exceeded quota", "raise the quota"),
         (
+            "collect",
             '{"collect": {"service_account": "nobody"}}',
             'serviceaccount "nobody" not found',
             "service account",
         ),
         (
-            '{"collect": {"memory": "1Gi"}, "features": {"service_account": "penstock-job", "executors": '
+            "features",
+            '{"features": {"service_account": "penstock-job", "executors": '
             '{"count": 1, "cpu": 0.3, "memory": "1Gi", "above_rows": 0}}}',
             "may not make pods",
             "penstock-driver",
@@ -103,13 +106,11 @@ def test_a_stale_image_starts_no_pod(up: Project, first: Any, cluster: Cluster) 
     ids=["memory", "node", "quota", "account", "right"],
 )
 def test_what_a_pod_lacks_is_named(
-    up: Project, first: Any, cluster: Cluster, resources: str, why: str, next_step: str
+    up: Project, first: Any, cluster: Cluster, stage: str, resources: str, why: str, next_step: str
 ) -> None:
     """The failure says which stage, what was seen and what to change; no pod is left."""
     with declared(up, f"retries=0, resources={resources}"):
-        said = up.start(
-            "run", PIPELINE, "--airflow", "--force", "features" if "features" in resources else "collect"
-        )
+        said = up.start("run", PIPELINE, "--airflow", "--force", stage)
         out, err = said.communicate()
     assert said.returncode != 0
     assert why in out + err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import secrets
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 import yaml
 from kubernetes.utils import create_from_dict
 
-from tests.cluster.stand import LIBRARY, REGISTRY, Cluster, built
+from tests.cluster.stand import LIBRARY, Cluster, built, registry
 from tests.e2e.conftest import ROOT, Project
 from tests.e2e.ends import PIPELINE
 from tests.servers import free_port, until
@@ -34,8 +33,7 @@ def token() -> str:
 @pytest.fixture(scope="module")
 def notebook(up: Project, first: Any, cluster: Cluster, token: str) -> Iterator[str]:
     """Its URL, by way of `kubectl port-forward`."""
-    registry = os.environ.get(REGISTRY, "localhost:5000/penstock")
-    image = up.penstock("image", "notebook", PIPELINE, "--registry", registry)["image"]
+    image = up.penstock("image", "notebook", PIPELINE, "--registry", registry())["image"]
     cluster.core.create_namespaced_secret(
         cluster.namespace, {"metadata": {"name": "penstock-notebook"}, "stringData": {"token": token}}
     )
