@@ -46,12 +46,31 @@ def says_no_room(text: str) -> bool:
     return any(words in text for words in (*map(os.strerror, _FULL), *_SQLITE_FULL))
 
 
+def has_room(folder: Path) -> bool:
+    """Whether a file of a megabyte can still be written in `folder`."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(2**20))
+            file.flush()
+    except OSError as error:
+        return not no_room(error)
+    return True
+
+
 def not_written(error: OSError) -> StoreError:
     """The error for a write of a run's files that failed."""
-    return StoreError(
-        f"no space or right to write: {error.strerror or error} ({error.filename or 'unnamed file'})",
-        next_step="free space, then run again; what was done before is kept",
+    return _free_space(
+        f"no space or right to write: {error.strerror or error} ({error.filename or 'unnamed file'})"
     )
+
+
+def full(what: str) -> StoreError:
+    """The error for `what` failed because the disk is full."""
+    return _free_space(f"the disk is full: {what}")
+
+
+def _free_space(message: str) -> StoreError:
+    return StoreError(message, next_step="free space, then run again; what was done before is kept")
 
 
 def sync_folder(folder: Path) -> None:

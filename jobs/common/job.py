@@ -25,7 +25,7 @@ from typing import IO, Any, Literal
 import fsspec
 
 from penstock import durable, keys, settings
-from penstock.errors import KeyMismatch, PenstockError
+from penstock.errors import KeyMismatch, PenstockError, StoreError
 from penstock.results import GateResult, StageResult
 from penstock.settings import Settings
 from penstock.stages import code_digest, folder_digest
@@ -157,9 +157,13 @@ def _attempt(
                 made_by={**digests, "run": request.run},
             )
         )
-    except BaseException:
+    except BaseException as error:
+        full = not durable.has_room(scratch)
         # A failed attempt is garbage; a killed one is removed by `penstock gc`.
         store.remove(folder)
+        if full and isinstance(error, Exception) and not isinstance(error, StoreError | OSError):
+            # A library that could not unpack itself says what it then lacked, and not why.
+            raise durable.full(str(error)) from error
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -16,9 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from penstock import requirements
-from penstock.durable import says_no_room
-from penstock.errors import PenstockError, StoreError, UserCodeError
+from penstock import durable, requirements
+from penstock.errors import PenstockError, UserCodeError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -65,10 +64,9 @@ class UserCode:
         except PenstockError:
             raise
         except Exception as error:
-            if says_no_room(str(error)):
-                raise StoreError(
-                    f"the disk is full: Spark could not write in {what} of pipeline {self.pipeline!r}",
-                    next_step="free space, then run again; what was done before is kept",
+            if durable.says_no_room(str(error)):
+                raise durable.full(
+                    f"Spark could not write in {what} of pipeline {self.pipeline!r}"
                 ) from error
             raise UserCodeError(
                 f"{what} of dags/{self.pipeline}/model.py failed: {_said(error)}{_where(error, self.folder)}",

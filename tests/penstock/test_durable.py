@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import stat
 from pathlib import Path
 
 import pytest
 
-from penstock.durable import sync_tree, write_atomic
+from penstock.durable import has_room, sync_tree, write_atomic
+from tests.full_disk import full_disk
 
 
 def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -25,13 +25,8 @@ def test_a_full_disk_keeps_the_old(tmp_path: Path) -> None:
     """A write that fails half-way raises, and leaves the old content and no temporary file."""
     path = tmp_path / "pointer.json"
     write_atomic(path, b"old")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            write_atomic(path, b"x" * 100)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with full_disk(10), pytest.raises(OSError, match="File too large"):
+        write_atomic(path, b"x" * 100)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -42,3 +37,12 @@ def test_a_tree_is_synced_without_being_changed(tmp_path: Path) -> None:
     (tmp_path / "a" / "b" / "file").write_bytes(b"content")
     sync_tree(tmp_path)
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"content"
+
+
+def test_room_is_a_megabyte(tmp_path: Path) -> None:
+    """Whether there is room is tried, and leaves nothing; where a folder may not be written, room is not what lacks."""
+    assert has_room(tmp_path)
+    assert has_room(tmp_path / "missing")
+    with full_disk(2**20 - 1):
+        assert not has_room(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -113,10 +113,10 @@ def test_columns_made_at_import_are_no_fault(find: Find) -> None:
 @pytest.mark.parametrize(
     ("imported", "made"),
     [
-        ("from pyspark.ml.feature import PCA", "PCA()"),
-        ("from pyspark.ml.feature import PCA as Reduce", "Reduce()"),
-        ("from pyspark.ml import feature", "feature.PCA()"),
-        ("import pyspark.ml.feature", "pyspark.ml.feature.PCA()"),
+        ("from pyspark.ml.feature import Word2Vec", "Word2Vec()"),
+        ("from pyspark.ml.feature import Word2Vec as Reduce", "Reduce()"),
+        ("from pyspark.ml import feature", "feature.Word2Vec()"),
+        ("import pyspark.ml.feature", "pyspark.ml.feature.Word2Vec()"),
         ("import helpers", "helpers.reduce()"),
         ("from helpers import reduce", "reduce()"),
     ],
@@ -124,16 +124,16 @@ def test_columns_made_at_import_are_no_fault(find: Find) -> None:
 def test_a_stage_that_cannot_be_served_is_found(find: Find, imported: str, made: str) -> None:
     """However it was imported, and in a helper beside model.py too, a stage without a form in a function is named."""
     code = f"{imported}\n{MODEL}".replace("stages=[", f"stages=[{made}, ")
-    helpers = "from pyspark.ml.feature import PCA\n\n\ndef reduce():\n    return PCA()\n"
+    helpers = "from pyspark.ml.feature import Word2Vec\n\n\ndef reduce():\n    return Word2Vec()\n"
     ((where, message),) = find(code, helpers)
     assert where == ("dags/shift/helpers.py:5" if "helpers" in imported else "dags/shift/model.py:13")
-    assert message.startswith("the stage PCA cannot become a function; supported are ")
+    assert message.startswith("the stage Word2Vec cannot become a function; supported are ")
     assert "GBTClassifier" in message
 
 
 def test_features_may_use_any_transformer(find: Find) -> None:
     """Only estimator() travels into the function: what features() does stays in Spark."""
-    code = "from pyspark.ml.feature import PCA\n" + MODEL.replace(
-        "return sources", "PCA()\n    return sources"
+    code = "from pyspark.ml.feature import Word2Vec\n" + MODEL.replace(
+        "return sources", "Word2Vec()\n    return sources"
     )
     assert find(code) == []

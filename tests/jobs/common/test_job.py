@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 import resource
 import subprocess
@@ -69,6 +70,27 @@ def test_a_limit_on_file_sizes_is_too(tmp_path: Path) -> None:
     assert (ran.status, ran.outcome.kind, ran.outcome.exit_code) == (7, "store", 7), ran.said
     assert ran.result is None
     assert [path for path in (var / "store" / "example").rglob("*") if path.is_file()] == []
+
+
+def test_what_fails_on_a_full_disk_is_the_stores_failure(tmp_path: Path) -> None:
+    """A library without room to unpack itself says only what it then lacks: the disk is looked at, and said."""
+    driver = Driver("train", Settings(find_root(), tmp_path, f"file://{tmp_path}/store", "sqlite://"))
+    request, outcome = tmp_path / "request.json", tmp_path / "outcome.json"
+    request.write_text(
+        Request(stage="train", pipeline="p", run="r", items=[driver.item({})]).model_dump_json()
+    )
+    code = (
+        "from jobs.common.job import main\nfrom penstock.errors import UserCodeError\n"
+        "def run(work): raise UserCodeError('no class def found')\nmain('train', run)"
+    )
+    command = [sys.executable, "-c", code, "--request", str(request), "--outcome", str(outcome)]
+    environment = {**os.environ, **driver.settings.environment()}
+    with full_disk(2_000):
+        done = subprocess.run(command, cwd=find_root(), env=environment, check=False)
+    told = json.loads(outcome.read_bytes())
+    assert (done.returncode, told["kind"]) == (7, "store")
+    assert told["message"] == "the disk is full: no class def found"
+    assert subprocess.run(command, cwd=find_root(), env=environment, check=False).returncode == 3
 
 
 @pytest.mark.parametrize("do", ["None", "open('/dev/full', 'w', buffering=1).write('x\\n')"])
