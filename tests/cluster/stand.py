@@ -27,7 +27,7 @@ from penstock.results import StageResult
 from penstock.store import Store
 from penstock.targets.embedded import EmbeddedTarget
 from tests.e2e.conftest import ROOT, Project, projects
-from tests.e2e.ends import PIPELINE
+from tests.e2e.ends import PIPELINE, change, scaffold
 from tests.servers import S3, free_port, mlflow_server, until
 
 STORE = "s3://penstock/main"
@@ -128,22 +128,13 @@ def temporary() -> Iterator[Stand]:
 
 
 def _make_pipeline(project: Project) -> None:
-    project.penstock("init", PIPELINE)
+    scaffold(project)
     spec = spec_of(project)
-    # A short search over short fits: these tests are about the way, not about the best model.
-    _change(spec, '"data/', '"s3://penstock/data/')
-    _change(spec, "trials=4", "trials=2")
-    _change(spec.with_name("model.py"), "maxIter=30", "maxIter=12")
-    _change(spec.with_name("model.py"), "\nfrom pyspark", f"\nimport {LIBRARY}  # noqa: F401\nfrom pyspark")
+    change(spec, '"data/', '"s3://penstock/data/')
+    change(spec.with_name("model.py"), "\nfrom pyspark", f"\nimport {LIBRARY}  # noqa: F401\nfrom pyspark")
     spec.with_name("requirements.txt").write_text(_LOCK)
     fsspec.filesystem("s3").put(f"{project.root}/data/", "penstock/data", recursive=True)
     build_image(project, PIPELINE)
-
-
-def _change(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new, 1))
 
 
 def build_image(project: Project, name: str) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.compose.conftest import Stack, docker
-from tests.e2e.ends import PIPELINE, ROW
+from tests.e2e.ends import PIPELINE, ROW, scaffold
 from tests.servers import airflow_api, until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(3600)]
@@ -20,7 +20,7 @@ ONCE = {"secrets", "prepare"}
 @pytest.fixture(scope="module")
 def up(stack: Stack) -> Stack:
     """Up over the scaffold's pipeline, by the documented command."""
-    stack.project.penstock("init", PIPELINE)
+    scaffold(stack.project)
     stack.compose("up", "--wait", "--quiet-pull")
     return stack
 

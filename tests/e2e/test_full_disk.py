@@ -14,7 +14,7 @@ import pytest
 from penstock.errors import DeployError, StoreError
 from penstock.stages import CHAIN
 from tests.e2e.conftest import Project
-from tests.e2e.ends import NOTHING_REGISTERED, PIPELINE, end_of, registered, revisions
+from tests.e2e.ends import NOTHING_REGISTERED, PIPELINE, end_of, registered, revisions, scaffold
 from tests.full_disk import NO_BYTECODE, full_disk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.spark, pytest.mark.timeout(1800)]
@@ -30,7 +30,7 @@ def test_a_full_disk_under_a_whole_run(make_project: Callable[[], Project]) -> N
     """Full from the start, then in each stage: the run fails and says so, and the next goes on where it stopped."""
     disturbed, undisturbed = make_project(), make_project()
     for project in (disturbed, undisturbed):
-        project.penstock("init", PIPELINE)
+        scaffold(project)
     disturbed.environment.update(NO_BYTECODE)
     for free in FROM_THE_START:
         # The limit is inherited, by the run and by each job that it starts.

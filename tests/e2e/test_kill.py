@@ -16,7 +16,7 @@ import pytest
 from penstock.stages import CHAIN
 from penstock.store import Store
 from tests.e2e.conftest import Project
-from tests.e2e.ends import PIPELINE, end_of
+from tests.e2e.ends import PIPELINE, end_of, scaffold
 
 pytestmark = [pytest.mark.e2e, pytest.mark.spark, pytest.mark.timeout(1800)]
 
@@ -43,7 +43,7 @@ if b"jobs." in pathlib.Path("/proc/self/cmdline").read_bytes():
 def expected(make_project: Callable[[], Project]) -> dict[str, Any]:
     """The end of an undisturbed run."""
     project = make_project()
-    project.penstock("init", PIPELINE)
+    scaffold(project)
     return end_of(project, project.penstock("run", PIPELINE, "--date", DATE))
 
 
@@ -52,7 +52,7 @@ def test_a_wrong_clock_changes_nothing(
 ) -> None:
     """A job's data are those of its interval, also where its machine's clock stands at a time before that."""
     project = make_project()
-    project.penstock("init", PIPELINE)
+    scaffold(project)
     (tmp_path / "sitecustomize.py").write_text(_CLOCK)
     project.environment["PYTHONPATH"] = str(tmp_path)
     answer = project.penstock("run", PIPELINE, "--date", DATE)
@@ -67,7 +67,7 @@ def test_a_wrong_clock_changes_nothing(
 def test_killed_everywhere(make_project: Callable[[], Project], expected: dict[str, Any]) -> None:
     """Killed at sixteen moments over all stages, a run ends as an undisturbed one: same keys, one version, one revision."""
     disturbed = make_project()
-    disturbed.penstock("init", PIPELINE)
+    scaffold(disturbed)
     draw = random.Random(7)
     killed = [stage for stage, after in KILLS if _kill_in(disturbed, stage, after * draw.uniform(0.8, 1.2))]
     assert {stage.name for stage in CHAIN} == set(killed), f"kills that met their stage's job alive: {killed}"

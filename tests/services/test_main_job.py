@@ -13,7 +13,7 @@ import pytest
 
 from penstock.store import Store
 from tests.e2e.conftest import ROOT, Project
-from tests.e2e.ends import PIPELINE, ROW
+from tests.e2e.ends import PIPELINE, ROW, scaffold
 from tests.servers import S3, mlflow_server
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(1200)]
@@ -43,7 +43,7 @@ def project(
         "docs/services.md names the variables that are set here"
     )
     made.environment.update(where)
-    made.penstock("init", PIPELINE)
+    scaffold(made)
     made.penstock("up")
     return made
 
