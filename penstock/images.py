@@ -40,6 +40,8 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 #: What only a type checker or a compiler reads of a library.
 _UNREAD = frozenset({".pyi", ".pyx", ".pxd", ".pxi", ".h", ".hpp", ".c", ".cc", ".cpp", ".a"})
+#: ONNX Runtime for programs in C: its Python module has the same within itself.
+_FOR_C = "onnxruntime/capi/libonnxruntime.so.*"
 _MINOR = "{}.{}".format(*sys.version_info[:2])
 
 
@@ -148,9 +150,9 @@ class Builder:
         # Scripts begin with the path of the Python that installed them; a library's tests nobody imports.
         for folder in (site / "bin", *site.rglob("tests")):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in list(site.rglob("*")):
-            if file.suffix in _UNREAD and file.is_file():
-                file.unlink()
+        unread = (file for file in list(site.rglob("*")) if file.suffix in _UNREAD and file.is_file())
+        for file in (*unread, *site.glob(_FOR_C)):
+            file.unlink()
 
     def _jars(self, room: str, target: Path) -> list[str]:
         """The same of Java libraries, where the room has a lock of them; their paths in a Maven repository."""
