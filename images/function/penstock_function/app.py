@@ -37,7 +37,7 @@ class Predict:
 
         async def work() -> Reply:
             body = await read_body(scope, receive, MAX_BODY)
-            return Reply(200, await service.work(service.predict_json, body))
+            return Reply(200, await service.answer(body))
 
         await serve(service, "/predict", scope, send, work)
 

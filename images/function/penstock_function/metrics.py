@@ -99,6 +99,12 @@ class Metrics:
             buckets=(1, 10, 100, 1_000, 10_000, 100_000),
             registry=self._registry,
         )
+        self._batch = Histogram(
+            "penstock_batch_requests",
+            "Requests of one record that were scored together.",
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=self._registry,
+        )
         self._scores: Scores | None = None
         self._errors = Counter(
             "penstock_errors", "Requests refused or failed, by kind.", ["kind"], registry=self._registry
@@ -131,6 +137,10 @@ class Metrics:
         self._rows.observe(len(answers))
         if self._scores is not None:
             self._scores.add(answers)
+
+    def batched(self, requests: int) -> None:
+        """Count one batch of so many requests."""
+        self._batch.observe(requests)
 
     def failed(self, kind: str) -> None:
         """Count a refusal or failure; `kind` is one of a few words of ours."""

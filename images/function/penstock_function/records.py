@@ -15,6 +15,8 @@ import numpy.typing as npt
 from penstock_function.package import Field, FieldType
 
 Columns = dict[str, npt.NDArray[Any]]
+# The values of one record in the order of the fields.
+Row = tuple[Any, ...]
 
 # ONNX strings have no null. Spark's StringIndexer treats null and an unseen category alike, and no
 # category that was read from text holds a NUL character.
@@ -138,11 +140,20 @@ class Encoder:
 
         None says nothing of the body: parse it and `encode` it, which finds out.
         """
+        rows = self.read(body)
+        return self.columns(rows) if rows else None
+
+    def read(self, body: bytes | bytearray) -> list[Row] | None:
+        """The rows of such a body where each value is of its column's type; None says nothing of it."""
         try:
             rows = self._many.decode(body) if body[:1] == b"[" else [self._one.decode(body)]
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        return self._typed(list(zip(*map(msgspec.structs.astuple, rows), strict=True))) if rows else None
+        return list(map(msgspec.structs.astuple, rows))
+
+    def columns(self, rows: Sequence[Row]) -> Columns | None:
+        """The columns of one or more rows that were read, or None where a value may be out of range."""
+        return self._typed(list(zip(*rows, strict=True)))
 
     def _plain(self, records: Sequence[Mapping[str, Any]]) -> Columns | None:
         """The columns if every value is beyond doubt, otherwise None."""

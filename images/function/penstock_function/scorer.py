@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from penstock_function.package import Package, PackageError, Samples
-from penstock_function.records import MAX_FAULTS, NULL, Columns, Encoder, Fault, InputError, describe
+from penstock_function.records import MAX_FAULTS, NULL, Columns, Encoder, Fault, InputError, Row, describe
 
 __all__ = ["InputError", "Scorer"]
 
@@ -82,6 +82,18 @@ class Scorer:
             return None
         answers = self._answer(columns)
         return None if self._refuses and any(_INVALID in answer for answer in answers) else answers
+
+    def read(self, body: bytes | bytearray) -> Row | None:
+        """The row in the JSON of one record, for `score_rows`; None as in `score_json`."""
+        rows = self._encoder.read(body) if body[:1] == b"{" else None
+        return rows[0] if rows else None
+
+    def score_rows(self, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
+        """The answer to each of one or more rows, as `score` gives it; None for one that must be looked at alone."""
+        columns = self._encoder.columns(rows)
+        if columns is None:
+            return [None] * len(rows)
+        return [None if _INVALID in answer else answer for answer in self._answer(columns)]
 
     def score_columns(self, columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """The graph's raw outputs for N rows given as columns, for scoring in bulk.

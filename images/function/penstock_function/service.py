@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import orjson
 
+from penstock_function.batching import Batches
 from penstock_function.metrics import Metrics
 from penstock_function.package import Package, PackageError
-from penstock_function.records import Fault, InputError, describe
+from penstock_function.records import Fault, InputError, Row, describe
 from penstock_function.scorer import Scorer
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class Service:
         self._names: dict[str, Any] = {}
         self._wraps = True
         self.headers: list[tuple[bytes, bytes]] = []
+        self._batches = Batches(self._score_batch)
         # One thread: scoring two large bodies at once would only make both late.
         self._large = ThreadPoolExecutor(1, "score")
 
@@ -126,6 +128,31 @@ class Service:
             return await asyncio.get_running_loop().run_in_executor(self._large, function, body)
         finally:
             self._in_work -= 1
+
+    async def answer(self, body: Body) -> bytes:
+        """As `predict`, from JSON to JSON: one small record in a batch with those that others sent, a large body on a thread.
+
+        Raises:
+            Refusal: also 400 when the body is not JSON.
+        """
+        if (
+            self._scorer is not None
+            and len(body) <= INLINE_BODY
+            and (row := self._scorer.read(body)) is not None
+        ):
+            answer = await self._batches.answer(row)
+            if answer is not None:
+                self.metrics.scored([answer])
+                return orjson.dumps(self._one([answer]))
+        return await self.work(self.predict_json, body)
+
+    def _score_batch(self, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
+        self.metrics.batched(len(rows))
+        assert self._scorer is not None
+        try:
+            return self._scorer.score_rows(rows)
+        except Exception:  # whose row it was comes out where each is scored alone
+            return [None] * len(rows)
 
     def predict_json(self, body: Body) -> bytes:
         """As `predict`, from JSON to JSON.
