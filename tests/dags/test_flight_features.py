@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from jobs.common import usercode
+from tests.jobs.frames import of_pandas
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -53,10 +53,7 @@ def tables() -> dict[str, pd.DataFrame]:
 def features(spark: SparkSession, pipeline: str, tables: dict[str, pd.DataFrame]) -> DataFrame:
     """What the pipeline's features() makes of the tables, NaN as null as collect leaves it."""
     code = usercode.load(pipeline, DAGS, spark)
-    sources = {
-        name: spark.createDataFrame(pa.Table.from_pandas(table, preserve_index=False))
-        for name, table in tables.items()
-    }
+    sources = {name: of_pandas(spark, table) for name, table in tables.items()}
     return code.call("features", spark, sources)  # type: ignore[no-any-return]
 
 

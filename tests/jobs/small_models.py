@@ -18,6 +18,7 @@ from pyspark.ml.regression import LinearRegression
 from penstock import keys
 from penstock.results import Input, StageResult
 from penstock.store import Store
+from tests.jobs.frames import frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -98,14 +99,12 @@ def lay(
     """Train a model and commit it as the result of stage train, with one of stage features before it."""
     columns = columns or FEATURES
     train, holdout = table(rows, 1, task), table(HOLDOUT, 2, task)
-    fitted = estimator(task, columns, trees).fit(
-        spark.createDataFrame(_rows(train), SCHEMA).coalesce(1).cache()
-    )
+    fitted = estimator(task, columns, trees).fit(frame_of(spark, SCHEMA, _rows(train)).cache())
     classes = None if task == "regression" else sorted({int(value) for value in train["label"]})
     count = 0 if classes is None else len(classes)
 
     def scored(frame: pd.DataFrame) -> pd.DataFrame:
-        answers = fitted.transform(spark.createDataFrame(_rows(frame), SCHEMA).coalesce(1))
+        answers = fitted.transform(frame_of(spark, SCHEMA, _rows(frame)))
         vector = vector_to_array("probability") if count else None
         shares = [vector[index].alias(f"_probability_{index}") for index in range(count)]
         scores = [answers["prediction"].alias("_prediction"), *shares]

@@ -21,6 +21,7 @@ from pyspark.ml.regression import LinearRegressionModel
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.bundle.convert import Field, to_onnx
+from tests.jobs.frames import frame_of
 
 SQL_TYPES = {
     "string": "string",
@@ -74,9 +75,7 @@ def score(model: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> dict[str, np
 def frame(spark: SparkSession, fields: Sequence[Field], rows: Sequence[Row]) -> DataFrame:
     """The rows in Spark, with their position as `row_number`."""
     schema = ", ".join(f"`{field.name}` {SQL_TYPES[field.type]}" for field in fields)
-    return spark.createDataFrame(
-        [(*row, n) for n, row in enumerate(rows)], f"{schema}, row_number int"
-    ).coalesce(1)
+    return frame_of(spark, f"{schema}, row_number int", [(*row, n) for n, row in enumerate(rows)])
 
 
 def answers(fitted: Transformer, data: DataFrame, classes: int | None) -> dict[int, list[float]]:

@@ -13,6 +13,7 @@ from penstock.errors import DataError
 from penstock.results import Input
 from penstock.store import Store
 from penstock.work import Item
+from tests.jobs.frames import of_pandas
 
 if TYPE_CHECKING:
     from pyspark.ml import PipelineModel
@@ -45,7 +46,7 @@ def fit(spark: SparkSession, rows: pd.DataFrame) -> Any:
             VectorAssembler(inputCols=["shop_index", "amount"], outputCol="features", handleInvalid=invalid),
             LogisticRegression(labelCol="paid", regParam=0.1),
         ]
-        return Pipeline(stages=stages).fit(spark.createDataFrame(rows))
+        return Pipeline(stages=stages).fit(of_pandas(spark, rows))
 
     return fitted
 
@@ -84,7 +85,7 @@ def test_a_csv_gets_its_answers_beside_each_row(
     ]
     assert list(answers["id"]) == list(rows["id"])
     assert set(answers["version"]) == {"7"}
-    own = fit("keep").transform(spark.createDataFrame(rows)).select("prediction", "probability").collect()
+    own = fit("keep").transform(of_pandas(spark, rows)).select("prediction", "probability").collect()
     assert list(answers["prediction"]) == [["no", "yes"][int(row["prediction"])] for row in own]
     assert list(answers["probability_yes"]) == pytest.approx(
         [row["probability"][1] for row in own], abs=1e-12

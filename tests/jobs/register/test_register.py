@@ -16,6 +16,7 @@ from jobs.common.tracking import connect
 from penstock.registry import CHALLENGER, CHAMPION, KEY, WINDOW_END
 from penstock_function.package import Package
 from penstock_function.scorer import Scorer
+from tests.jobs.frames import frame_of
 from tests.jobs.registering import Project
 from tests.jobs.small_models import FEATURES
 
@@ -168,12 +169,13 @@ def test_the_spark_model_comes_back_from_mlflow(
     mlflow.set_tracking_uri(project.settings.mlflow_uri)
     model = mlflow.spark.load_model("models:/flights@champion", dfs_tmpdir=str(tmp_path / "dfs"))
     holdout = pd.read_parquet(project.path(project.trained("flights", "good"), "holdout.parquet")).head(50)
-    rows = spark.createDataFrame(
+    rows = frame_of(
+        spark,
+        "origin string, distance double, hour double, seats double",
         [
             tuple(None if pd.isna(value) else value for value in row)
             for row in holdout[FEATURES].itertuples(index=False)
         ],
-        "origin string, distance double, hour double, seats double",
     )
     answers = [row["prediction"] for row in model.transform(rows).collect()]
     assert answers == holdout["_prediction"].tolist()

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from jobs.common import metrics
+from tests.jobs.frames import frame_of
 
 pytestmark = pytest.mark.spark
 
@@ -65,7 +66,7 @@ def test_every_task_leaves_all_that_is_promised(quarry: Any, spark: Any, task: s
     answered = [pair for pair in zip(*samples.values(), strict=True) if "invalid" not in pair[1]]
     model = PipelineModel.load(quarry.store.uri_of(f"{result.path}/model"))
     records = [tuple(record.values()) for record, _ in answered]
-    frame = spark.createDataFrame(records, "colour string, weight double, size int, shiny boolean")
+    frame = frame_of(spark, "colour string, weight double, size int, shiny boolean", records)
     for row, (_, answer) in zip(model.transform(frame).collect(), answered, strict=True):
         value = row["prediction"]
         assert answer["prediction"] == (value if classes is None else classes[int(value)])
