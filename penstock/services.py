@@ -28,6 +28,8 @@ from penstock.targets.embedded import EmbeddedTarget, open_embedded
 
 _BIND = "127.0.0.1"
 _DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+#: SQLite has one writer at a time; the usual five seconds are too few for the others on a busy machine.
+_SQLITE_SECONDS = 60
 _AIRFLOW_URL = "PENSTOCK_AIRFLOW_URL"
 _AIRFLOW_HEALTH = "/api/v2/monitor/health"
 _WAIT_SECONDS = 120.0
@@ -118,7 +120,7 @@ def _mlflow_url(settings: Settings, ports: Ports) -> str:
 
 def _airflow_database(home: Path) -> dict[str, str]:
     """Where Airflow keeps its metadata: what its own variable says, else a file below `home`."""
-    url = os.environ.get(_DATABASE) or f"sqlite:///{home / 'airflow.db'}"
+    url = os.environ.get(_DATABASE) or f"sqlite:///{home / 'airflow.db'}?timeout={_SQLITE_SECONDS}"
     if not url.startswith("postgresql"):
         return {_DATABASE: url}
     # One driver for both of its engines; left alone, Airflow asks for asyncpg besides.
