@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from penstock import telemetry
@@ -32,6 +33,9 @@ os.environ |= {
     "MPLCONFIGDIR": str(_cache / "matplotlib"),
 }
 set_hypothesis_home_dir(_cache / "hypothesis")
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("penstock", deadline=None)
+settings.load_profile("penstock")
 
 #: Gives the MLflow URI of a new, empty database at a path.
 MakeMlflow = Callable[[Path], str]

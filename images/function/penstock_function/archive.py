@@ -12,6 +12,9 @@ from penstock_function.package import MANIFEST, MODEL, SAMPLES, PackageError
 
 MAX_UNPACKED = 256 * 2**20  # bytes of all files together; a forest of a thousand deep trees is a tenth of it
 _FILES = {MANIFEST, MODEL, SAMPLES}
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+# What zipfile raises on damage of such a zip beside its own error, places that lie nowhere and encryption included.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OverflowError, OSError, RuntimeError, ValueError)
 
 
 def reader(data: bytes) -> Callable[[str], bytes]:
@@ -19,11 +22,11 @@ def reader(data: bytes) -> Callable[[str], bytes]:
 
     Raises:
         PackageError: not a zip, an entry that is no file of a package (a path, a link, a folder, a
-            duplicate), or more than MAX_UNPACKED bytes when unpacked.
+            duplicate), one packed in an unusual way, or more than MAX_UNPACKED bytes when unpacked.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError) as error:
+    except _DAMAGE as error:
         raise PackageError(f"the package is not a zip file: {error}") from error
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
@@ -32,6 +35,11 @@ def reader(data: bytes) -> Callable[[str], bytes]:
             raise PackageError(
                 f"the zip holds {entry.filename!r:.200}, which is no file of a package;"
                 f" it may hold {', '.join(sorted(_FILES))} at its top, and nothing else"
+            )
+        if entry.compress_type not in _METHODS:
+            raise PackageError(
+                f"{entry.filename} is packed by method {entry.compress_type} of zip,"
+                " expected 0 (stored) or 8 (deflated)"
             )
         if entry.filename in entries:
             raise PackageError(f"the zip holds {entry.filename} twice")
@@ -46,14 +54,7 @@ def reader(data: bytes) -> Callable[[str], bytes]:
         try:
             # Reading stops at the size that the entry states, so a false one cannot pass the limit.
             return archive.read(entries[name])
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-            OSError,
-        ) as error:
+        except _DAMAGE as error:
             raise PackageError(f"{name} cannot be unpacked: {error}") from error
 
     return read

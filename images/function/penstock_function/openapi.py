@@ -69,6 +69,16 @@ def describe(package: Package, max_body: int) -> dict[str, Any]:
                         "408": _error("The body did not arrive in time."),
                         "413": _error("The body is too large."),
                         "422": _error("A record does not fit the columns, or the model refuses a value."),
+                        "500": _error("The model failed; the log says how."),
+                        "503": {
+                            **_error("Too many large bodies are in work already."),
+                            "headers": {
+                                "retry-after": {
+                                    "description": "Seconds after which trying again may help.",
+                                    "schema": {"type": "integer"},
+                                }
+                            },
+                        },
                     },
                 }
             }

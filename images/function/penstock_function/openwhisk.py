@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import sys
 import time
 from typing import Any
@@ -79,10 +78,12 @@ class Init:
                 400, "init", "value.code must be a zip of a package in base64, with value.binary true"
             )
         try:
-            package = Package.read(archive.reader(base64.b64decode(code, validate=True)))
-            self._service.serve(package)
-        except (binascii.Error, ValueError) as error:
+            zipped = base64.b64decode(code, validate=True)
+        except ValueError as error:  # binascii's, and that of text beyond ASCII
             raise Refusal(400, "init", f"value.code is not base64: {error}") from error
+        try:
+            package = Package.read(archive.reader(zipped))
+            self._service.serve(package)
         except PackageError as error:
             raise Refusal(422, "init", str(error)) from error
         logs.event("initialised", name=package.name, version=package.version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
@@ -53,6 +54,8 @@ _JSON: dict[FieldType, Any] = {
     "int": int | None,
     "boolean": bool | None,
 }
+# What JSON writes with an escape.
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
 # The types that the fast path takes without looking at each value.
 _PLAIN: dict[FieldType, set[type]] = {
     "string": {str, _NONE},
@@ -111,15 +114,8 @@ class Encoder:
         self._number_names = [field.name for field in numbers]
         self._limits = np.array([_LIMIT[field.type] for field in numbers], dtype=np.float64).reshape(-1, 1)
         self._singles = [row for row, field in enumerate(numbers) if field.type == "float"]
-        # Columns may have any name, a struct's attributes may not.
-        row = msgspec.defstruct(
-            "Row",
-            [(f"column_{index}", _JSON[field.type]) for index, field in enumerate(fields)],
-            rename={f"column_{index}": field.name for index, field in enumerate(fields)},
-            forbid_unknown_fields=True,
-            gc=False,
-        )
-        self._one, self._many = msgspec.json.Decoder(row), msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+        # By such a name no field of a struct is read.
+        self._decoders = None if any(map(_ESCAPED.search, names)) else _decoders(fields)
 
     def encode(self, records: Sequence[Mapping[str, Any]]) -> Columns:
         """Columns of N values each: float64 with NaN for null, or object arrays of str with NULL for null.
@@ -145,8 +141,11 @@ class Encoder:
 
     def read(self, body: bytes | bytearray) -> list[Row] | None:
         """The rows of such a body where each value is of its column's type; None says nothing of it."""
+        if self._decoders is None:
+            return None
+        one, many = self._decoders
         try:
-            rows = self._many.decode(body) if body[:1] == b"[" else [self._one.decode(body)]
+            rows = many.decode(body) if body[:1] == b"[" else [one.decode(body)]
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         return list(map(msgspec.structs.astuple, rows))
@@ -236,6 +235,19 @@ class Encoder:
                 ):
                     return faults
         return faults
+
+
+def _decoders(fields: Sequence[Field]) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[list[Any]]]:
+    """What reads one record, and an array of them."""
+    # Columns may have any name, a struct's attributes may not.
+    row = msgspec.defstruct(
+        "Row",
+        [(f"column_{index}", _JSON[field.type]) for index, field in enumerate(fields)],
+        rename={f"column_{index}": field.name for index, field in enumerate(fields)},
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return msgspec.json.Decoder(row), msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
 
 
 def _text(values: Sequence[Any], nulls: bool) -> npt.NDArray[Any]:

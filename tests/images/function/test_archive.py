@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from penstock_function import archive
 from penstock_function.package import Package, PackageError
@@ -113,6 +115,34 @@ def test_a_damaged_zip_is_refused(make_package: Callable[..., Path], zipped: Cal
         except PackageError:
             continue
         assert package == good
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_unusual_packing_is_refused(method: int) -> None:
+    """Only what every zip program writes is unpacked; the others' bombs are better and their errors their own."""
+    with pytest.raises(PackageError, match=r"model\.onnx is packed by method 1[24]"):
+        archive.reader(pack(("model.onnx", bytes(1000)), method=method))
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    method=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]),
+    place=st.floats(0, 1, exclude_max=True),
+    cut=st.integers(0, 8),
+    put=st.binary(max_size=8),
+)
+def test_a_zip_damaged_anyhow_is_refused(
+    make_package: Callable[..., Path], method: int, place: float, cut: int, put: bytes
+) -> None:
+    """Whatever is put in the place of whichever bytes, it is a package error or the very same package."""
+    folder = make_package(model=b"no model is looked at")
+    data = pack(*((path.name, path.read_bytes()) for path in folder.iterdir()), method=method)
+    at = int(place * len(data))
+    try:
+        package = Package.read(archive.reader(data[:at] + put + data[at + cut :]))
+    except PackageError:
+        return
+    assert package == Package.load(folder)
 
 
 def test_a_missing_file_is_named() -> None:

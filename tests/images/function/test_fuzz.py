@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,28 @@ bodies = st.one_of(
     st.lists(near_records, max_size=3).map(lambda records: json.dumps({"records": records}).encode()),
 )
 
+activations = st.fixed_dictionaries(
+    {},
+    optional={
+        "value": near_records | anything,
+        "deadline": st.sampled_from(["0", "4102444800000", "\u0663", "1e9"]) | anything,
+        "activation_id": anything,
+    },
+).map(lambda value: json.dumps(value).encode())
+inits = st.fixed_dictionaries(
+    {},
+    optional={
+        "value": anything
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "code": anything | st.binary(max_size=60).map(lambda code: base64.b64encode(code).decode()),
+                "binary": st.just(True) | anything,
+            },
+        )
+    },
+).map(lambda value: json.dumps(value).encode())
+
 FUZZ = settings(
     max_examples=400,
     deadline=None,
@@ -63,13 +86,22 @@ def test_any_body_gets_an_answer_or_a_refusal(client: Any, body: bytes) -> None:
 
 
 @FUZZ
-@given(body=bodies)
+@given(body=bodies | activations)
 def test_any_activation_gets_a_json_object(client: Any, body: bytes) -> None:
     """Over OpenWhisk's /run: 200 or 400, always a JSON object."""
     client.post("/init", json={"value": {}})
     response = client.post("/run", content=body)
     assert response.status_code in (200, 400)
     assert isinstance(response.json(), dict)
+
+
+@FUZZ
+@given(body=bodies | inits)
+def test_any_init_without_a_package_is_refused(empty_client: Any, body: bytes) -> None:
+    """Over OpenWhisk's /init: 400 or 422 with its sentence, and the next one is looked at again."""
+    response = empty_client.post("/init", content=body)
+    assert response.status_code in (400, 422)
+    assert list(response.json()) == ["error"]
 
 
 @pytest.fixture(scope="module")

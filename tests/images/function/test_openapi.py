@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,12 @@ import pytest
 
 from penstock_function import openapi
 from penstock_function.package import Package
+
+# What the schema cannot say: the model refuses categories that it was not trained on.
+_FUZZ = """
+[checks.positive_data_acceptance]
+expected-statuses = [200, 422]
+"""
 
 
 def schema_of(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
@@ -78,3 +86,29 @@ def test_answers_follow_the_task(make_package: Callable[..., Path]) -> None:
     one = named["components"]["schemas"]["One"]["properties"]
     assert one["prediction"] == {"enum": ["on time", "late", None]}
     assert "probability" not in one
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_the_runtime_keeps_to_its_description(
+    start: Callable[..., Any], make_package: Callable[..., Path], tmp_path: Path, task: str
+) -> None:
+    """Over a socket, whatever fits the description is taken and whatever does not is refused, each as described.
+
+    Never a 500, a status, type or field that it does not name, or an answer later than ten seconds.
+    """
+    process = start("--package", str(make_package(task=task)))
+    (tmp_path / "fuzz.toml").write_text(_FUZZ)
+    command = [
+        sys.executable, "-m", "schemathesis.cli", "--config-file", "fuzz.toml", "run", f"{process.url}/openapi.json",
+        "--checks", "all", "--max-examples", "60", "--request-timeout", "10", "--no-color",
+    ]  # fmt: skip
+    # Beside the folder it runs in, it writes into the home; the environment's proxies are for the world outside.
+    environment = {"HOME": str(tmp_path)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Fuzzing" in done.stdout
+    code, _, err = process.end()
+    assert code == 0
+    assert "traceback" not in err

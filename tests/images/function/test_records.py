@@ -240,6 +240,20 @@ def test_columns_of_any_name_are_read_straight_from_json() -> None:
     _same(encoder.decode(orjson.dumps([record])), encoder.encode([record]))
 
 
+@given(names=st.lists(st.text(max_size=3) | st.sampled_from(['a"b', "a\\b", "\n"]), min_size=1, unique=True))
+def test_a_column_may_have_any_name(names: list[str]) -> None:
+    """By whatever name, its value is read: straight from JSON, or by the exact look where JSON escapes the name."""
+    encoder = Encoder([Field(name, "double") for name in names])
+    record = {name: float(index) for index, name in enumerate(names)}
+    encoded = encoder.encode([record])
+    assert {name: column.tolist() for name, column in encoded.items()} == {
+        name: [value] for name, value in record.items()
+    }
+    decoded = encoder.decode(orjson.dumps([record]))
+    if decoded is not None:
+        _same(decoded, encoded)
+
+
 def _same(found: Any, expected: Any) -> None:
     assert found is not None
     assert list(found) == list(expected)
