@@ -27,6 +27,7 @@ class Manifest:
     output: str
     tolerance: float
     environment: Mapping[str, str]
+    reference: Mapping[str, Any]
 
 
 def write(folder: Path, manifest: Manifest, model: bytes, samples: Path) -> str:
@@ -51,6 +52,7 @@ def write(folder: Path, manifest: Manifest, model: bytes, samples: Path) -> str:
         "tolerance": manifest.tolerance,
         "files": files,
         "environment": dict(manifest.environment),
+        "reference": dict(manifest.reference),
     }
     data = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
     (folder / MANIFEST).write_bytes(data)

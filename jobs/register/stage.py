@@ -62,11 +62,12 @@ class _Made:
     fault: str | None
 
 
-def _package(work: Work, train: StageResult, graph: Any, version: str) -> _Made:
-    from jobs.register import package, provenance
+def _package(work: Work, train: StageResult, features: StageResult, graph: Any, version: str) -> _Made:
+    from jobs.register import package, provenance, reference
     from penstock.host.manifest import read_manifest
 
     spec, facts = work.spec, train.summary
+    usual = json.loads(work.store.read_bytes(f"{features.path}/reference.json"))
     manifest = package.Manifest(
         name=spec["function"],
         version=version,
@@ -77,6 +78,7 @@ def _package(work: Work, train: StageResult, graph: Any, version: str) -> _Made:
         output=spec["output"],
         tolerance=spec["tolerance"],
         environment=provenance.libraries(),
+        reference=reference.row(usual["columns"], facts["inputs"]),
     )
     folder = work.scratch / f"package-{version}"
     samples = work.fetch("train", "samples.json")
@@ -139,9 +141,9 @@ def _register(work: Work, train: StageResult, graph: Any, model_dir: Path) -> tu
         tracking_run.log_model_metrics(client, run_id, model, facts["metrics"], holdout)
         models = registry.Registry(work.settings.mlflow_uri)
         # The package first: a version that is registered has one, whatever happens to the store's disk.
-        made = _package(work, train, graph, version.expected(models, wanted))
+        made = _package(work, train, features, graph, version.expected(models, wanted))
         number = version.registered(models, wanted, model)
         if made.version != number:  # a person registered one by hand meanwhile
-            made = _package(work, train, graph, number)
+            made = _package(work, train, features, graph, number)
     print(f"registered {pipeline} version {number}", flush=True)
     return made, run_id, model.model_id

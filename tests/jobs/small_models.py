@@ -15,13 +15,15 @@ from pyspark.ml.feature import Imputer, OneHotEncoder, StringIndexer, VectorAsse
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.regression import LinearRegression
 
+from jobs.features.contract import types_of
+from jobs.features.reference import describe
 from penstock import keys
 from penstock.results import Input, StageResult
 from penstock.store import Store
 from tests.jobs.frames import frame_of
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 INPUTS = [
     {"name": "origin", "type": "string"},
@@ -112,7 +114,7 @@ def lay(
 
     judged = scored(holdout)
     samples = _perturbed(holdout.head(30))
-    features = _commit(store, pipeline, "features", name, {"rows": {"train": rows, "holdout": HOLDOUT}}, {})
+    features = _features(store, pipeline, name, spark.createDataFrame(_rows(train), SCHEMA), rows)
     folder = f"{pipeline}/train/{keys.digest(['train', name])}/attempt"
     target = Path(store.path(folder))
     fitted.write().overwrite().save(store.uri_of(f"{folder}/model"))
@@ -144,6 +146,15 @@ def _rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
         tuple(None if pd.isna(value) else to(value) for to, value in zip(convert, row, strict=True))
         for row in frame.itertuples(index=False)
     ]
+
+
+def _features(store: Store, pipeline: str, name: str, train: DataFrame, rows: int) -> StageResult:
+    """Commit a result of stage features, which has no more than its reference of the training rows."""
+    result = _commit(store, pipeline, "features", name, {"rows": {"train": rows, "holdout": HOLDOUT}}, {})
+    roles = {"id": "id", "time": "time", "label": "label"}
+    reference = {"columns": describe(train, types_of(train), roles)}
+    store.write_json(f"{result.path}/reference.json", reference)
+    return result
 
 
 def _commit(

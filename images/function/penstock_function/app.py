@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from importlib import resources
+from urllib.parse import parse_qs
 
 import orjson
 from starlette.applications import Starlette
@@ -17,6 +18,7 @@ from penstock_function import open_inference, openapi
 from penstock_function.exchange import Reply, read_body, serve
 from penstock_function.metrics import CONTENT_TYPE
 from penstock_function.openwhisk import Init, Run
+from penstock_function.records import describe
 from penstock_function.service import Refusal, Service
 
 # Parsed JSON takes up to 25 times its bytes, so this bounds a request to some 200 MB and a second of work.
@@ -37,9 +39,20 @@ class Predict:
 
         async def work() -> Reply:
             body = await read_body(scope, receive, MAX_BODY)
+            if scope["query_string"] and _explained(scope["query_string"]):
+                rows = len(service.served().inputs) + 1
+                return Reply(200, await service.work(service.explain_json, body, times=rows))
             return Reply(200, await service.answer(body))
 
         await serve(service, "/predict", scope, send, work)
+
+
+def _explained(query: bytes) -> bool:
+    """Whether a query says `explain=true`. Raises Refusal (422) where it says neither that nor `explain=false`."""
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("explain", ["false"])[-1]
+    if given not in ("true", "false"):
+        raise Refusal(422, "input", f"explain is {describe(given)}, expected true or false")
+    return given == "true"
 
 
 class Pages:

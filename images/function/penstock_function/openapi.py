@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from penstock_function.explanation import MAX_FEATURES, hindrance
 from penstock_function.package import Field, FieldType, Package
 
 _TYPES: dict[FieldType, dict[str, Any]] = {
@@ -20,6 +21,7 @@ _TYPES: dict[FieldType, dict[str, Any]] = {
 def describe(package: Package, max_body: int) -> dict[str, Any]:
     """An OpenAPI 3.1 document of `POST /predict`; `max_body` is the largest body in bytes."""
     record, answer = _example(package)
+    answered = _answers(package)
     names = {"name": package.name, "version": package.version}
     examples = {
         "one": {"summary": "One record", "value": record},
@@ -44,6 +46,7 @@ def describe(package: Package, max_body: int) -> dict[str, Any]:
                 "post": {
                     "operationId": "predict",
                     "summary": "Score one record or many",
+                    "parameters": _parameters(package),
                     "requestBody": {
                         "required": True,
                         "description": f"At most {max_body} bytes.",
@@ -60,7 +63,7 @@ def describe(package: Package, max_body: int) -> dict[str, Any]:
                             },
                             "content": {
                                 "application/json": {
-                                    "schema": {"anyOf": [_ref("One"), _ref("Many")]},
+                                    "schema": {"anyOf": [_ref(name) for name in answered]},
                                     "examples": answers,
                                 }
                             },
@@ -83,7 +86,7 @@ def describe(package: Package, max_body: int) -> dict[str, Any]:
                 }
             }
         },
-        "components": {"schemas": _schemas(package)},
+        "components": {"schemas": {"Record": _record(package), **answered, "Error": _ERROR}},
     }
 
 
@@ -110,41 +113,35 @@ def _request(package: Package) -> dict[str, Any]:
     return {"anyOf": shapes}
 
 
-def _schemas(package: Package) -> dict[str, Any]:
+def _parameters(package: Package) -> list[dict[str, Any]]:
+    if hindrance(package) is not None:
+        return []
+    description = (
+        "Also tell which features moved the answer to one record: each alone is replaced by its reference (its median, or its"
+        " most frequent value, in training), and the score is taken again. What features do only together is not seen."
+    )
+    schema = {"type": "boolean", "default": False}
+    return [{"name": "explain", "in": "query", "description": description, "schema": schema}]
+
+
+def _record(package: Package) -> dict[str, Any]:
+    return {
+        **_object({field.name: _column(field) for field in package.inputs}),
+        "description": "A value for every column; null where it is not known.",
+    }
+
+
+def _answers(package: Package) -> dict[str, Any]:
+    """The forms of a right answer, by name."""
     answer = _answer(package)
     names = {"name": {"const": package.name}, "version": {"const": package.version}}
-    return {
-        "Record": {
-            "type": "object",
-            "description": "A value for every column; null where it is not known.",
-            "properties": {field.name: _column(field) for field in package.inputs},
-            "required": [field.name for field in package.inputs],
-            "additionalProperties": False,
-        },
+    forms = {
         "One": _object({**names, **answer}),
         "Many": _object({**names, "predictions": {"type": "array", "items": _object(answer)}}),
-        "Error": {
-            "type": "object",
-            "properties": {
-                "error": {"type": "string", "description": "What is wrong, in a sentence."},
-                "faults": {
-                    "type": "array",
-                    "items": _object(
-                        {
-                            "row": {"type": "integer", "description": "The record, counted from 0."},
-                            "field": {
-                                "type": "string",
-                                "description": "The column; empty for the whole row.",
-                            },
-                            "found": {"type": "string"},
-                            "expected": {"type": "string"},
-                        }
-                    ),
-                },
-            },
-            "required": ["error"],
-        },
     }
+    if hindrance(package) is None:
+        forms["Explained"] = _object({**names, **answer, "explanation": _explanation(package)})
+    return forms
 
 
 def _answer(package: Package) -> dict[str, Any]:
@@ -155,6 +152,24 @@ def _answer(package: Package) -> dict[str, Any]:
     if package.output == "probability":
         answer["probability"] = _object({str(value): number for value in package.classes})
     return answer
+
+
+def _explanation(package: Package) -> dict[str, Any]:
+    change = {
+        "type": "number",
+        "format": "double",
+        "description": "The prediction less that of the record with the reference."
+        if not package.classes
+        else "The probability of the predicted class less that of the record with the reference.",
+    }
+    feature = {"enum": [field.name for field in package.inputs]}
+    reference = {"type": ["string", "number", "boolean", "null"], "description": "What replaced the feature."}
+    return {
+        "type": "array",
+        "description": "The features that changed the score, the largest change first.",
+        "maxItems": MAX_FEATURES,
+        "items": _object({"feature": feature, "reference": reference, "change": change}),
+    }
 
 
 def _column(field: Field) -> dict[str, Any]:
@@ -176,3 +191,23 @@ def _error(description: str) -> dict[str, Any]:
 
 def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {"type": "string", "description": "What is wrong, in a sentence."},
+        "faults": {
+            "type": "array",
+            "items": _object(
+                {
+                    "row": {"type": "integer", "description": "The record, counted from 0."},
+                    "field": {"type": "string", "description": "The column; empty for the whole row."},
+                    "found": {"type": "string"},
+                    "expected": {"type": "string"},
+                }
+            ),
+        },
+    },
+    "required": ["error"],
+}

@@ -117,10 +117,21 @@ class Run:
         # A web action adds what it knows of the HTTP request under these names.
         record = {name: entry for name, entry in value.items() if not name.startswith("__ow_")}
         try:
+            if self._explained(record):
+                return self._service.explain(record)
             return self._service.predict(record)
         except Refusal as refusal:
             logs.trouble("refused", activation_id=activation.get("activation_id"), reason=str(refusal))
             raise
+
+    def _explained(self, record: dict[str, Any]) -> bool:
+        """Take `explain` out of a value, unless the model has a column of that name. Raises Refusal (422)."""
+        if any(field.name == "explain" for field in self._service.served().inputs):
+            return False
+        given = record.pop("explain", False)
+        if given not in (True, False, "true", "false"):  # what a web action has of its query is text
+            raise Refusal(422, "input", f"explain is {describe(given)}, expected true or false")
+        return given in (True, "true")
 
 
 def _refusing(refusal: Refusal) -> Reply:

@@ -57,6 +57,8 @@ class Package:
     output: Output
     tolerance: float
     environment: Mapping[str, str]
+    #: A usual value for each column, which a record is compared with; None in a package that has none.
+    reference: Mapping[str, Any] | None
     samples: Samples
     model: bytes = field(repr=False)
 
@@ -110,6 +112,7 @@ class Package:
             output=manifest["output"],
             tolerance=float(manifest["tolerance"]),
             environment=manifest.get("environment", {}),
+            reference=manifest.get("reference"),
             samples=_samples(content[SAMPLES]),
             model=content[MODEL],
         )
@@ -180,6 +183,8 @@ def _faults(manifest: Mapping[str, Any]) -> list[str]:
     inputs = manifest.get("inputs")
     if check("inputs", isinstance(inputs, list) and bool(inputs), "a list of one or more columns"):
         faults.extend(_input_faults(cast("list[Any]", inputs)))
+    reference = manifest.get("reference")
+    check("reference", reference is None or isinstance(reference, dict), "an object, or nothing")
     return faults
 
 

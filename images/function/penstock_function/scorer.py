@@ -39,7 +39,7 @@ class Scorer:
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise PackageError(f"model.onnx cannot be loaded: {error}") from error
         self.package = package
-        self._encoder = Encoder(package.inputs)
+        self.encoder = Encoder(package.inputs)
         self._classes = package.classes
         self._labels = [str(value) for value in package.classes]
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -61,7 +61,7 @@ class Scorer:
         """
         if not records:
             return []
-        answers = self._answer(self._encoder.encode(records))
+        answers = self.answer(self.encoder.encode(records))
         if self._refuses:
             faults = [
                 _refusal(row, answer[_INVALID], records[row])
@@ -77,23 +77,23 @@ class Scorer:
 
         None where anything about it is unusual: parse it and `score` it, which finds out what.
         """
-        columns = self._encoder.decode(body)
+        columns = self.encoder.decode(body)
         if columns is None:
             return None
-        answers = self._answer(columns)
+        answers = self.answer(columns)
         return None if self._refuses and any(_INVALID in answer for answer in answers) else answers
 
     def read(self, body: bytes | bytearray) -> Row | None:
         """The row in the JSON of one record, for `score_rows`; None as in `score_json`."""
-        rows = self._encoder.read(body) if body[:1] == b"{" else None
+        rows = self.encoder.read(body) if body[:1] == b"{" else None
         return rows[0] if rows else None
 
     def score_rows(self, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
         """The answer to each of one or more rows, as `score` gives it; None for one that must be looked at alone."""
-        columns = self._encoder.columns(rows)
+        columns = self.encoder.columns(rows)
         if columns is None:
             return [None] * len(rows)
-        return [None if _INVALID in answer else answer for answer in self._answer(columns)]
+        return [None if _INVALID in answer else answer for answer in self.answer(columns)]
 
     def score_columns(self, columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """The graph's raw outputs for N rows given as columns, for scoring in bulk.
@@ -138,9 +138,9 @@ class Scorer:
         """
         samples = self.package.samples
         try:
-            batch = self._answer(self._encoder.encode(samples.records))
+            batch = self.answer(self.encoder.encode(samples.records))
             # Most requests hold one record, and a graph may take another path for one row than for many.
-            singles = [self._answer(self._encoder.encode([record]))[0] for record in samples.records]
+            singles = [self.answer(self.encoder.encode([record]))[0] for record in samples.records]
         except InputError as error:
             raise PackageError(
                 f"samples.json holds records that the model's inputs refuse: {error}"
@@ -150,8 +150,8 @@ class Scorer:
         self._compare(samples, batch)
         self._compare(samples, singles)
 
-    def _answer(self, columns: Columns) -> list[dict[str, Any]]:
-        """An answer for each row; {"invalid": column} for one that the model refuses."""
+    def answer(self, columns: Columns) -> list[dict[str, Any]]:
+        """An answer for each row of `encoder`'s columns; {"invalid": column} for one that the model refuses."""
         values = self._session.run(self._shown, columns)
         predictions: Sequence[Any] = _numbers(values[0])
         classes, labels = self._classes, self._labels

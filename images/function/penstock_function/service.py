@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import orjson
 
 from penstock_function.batching import Batches
+from penstock_function.explanation import Explainer, hindrance
 from penstock_function.metrics import Metrics
 from penstock_function.package import Package, PackageError
 from penstock_function.records import Fault, InputError, Row, describe
@@ -59,6 +60,7 @@ class Service:
         self.metrics = Metrics(lambda: self._in_work)
         self.reason = "no package yet: waiting for POST /init"
         self._scorer: Scorer | None = None
+        self._explainer: Explainer | None = None
         self._names: dict[str, Any] = {}
         self._wraps = True
         self.headers: list[tuple[bytes, bytes]] = []
@@ -90,6 +92,7 @@ class Service:
         try:
             scorer = Scorer(package)
             scorer.prove()
+            explainer = Explainer(scorer) if hindrance(package) is None else None
         except PackageError as error:
             self.reason = str(error)
             raise
@@ -98,7 +101,7 @@ class Service:
         self._wraps = all(field.name != "records" for field in package.inputs)
         self.headers = [(VERSION_HEADER, package.version.encode("ascii"))]
         self.metrics.serves(package)
-        self._scorer = scorer
+        self._scorer, self._explainer = scorer, explainer
 
     def predict(self, value: Any) -> dict[str, Any]:
         """The answer to a parsed body: one record or many.
@@ -107,17 +110,34 @@ class Service:
             Refusal: 422 when the records do not fit the model, 503 when there is no model yet.
         """
         self.served()
-        if isinstance(value, dict) and not (self._wraps and "records" in value):
+        if self._is_record(value):
             return self._one(self.score([value]))
         return self._many(self.score(self._records(value)))
 
-    async def work(self, function: Callable[[Body], T], body: Body) -> T:
-        """`function(body)`, on a thread if the body is so large that it would hold up the event loop.
+    def explain(self, value: Any) -> dict[str, Any]:
+        """The answer to one record, and under `explanation` what moved it (Explainer.explain).
+
+        Raises:
+            Refusal: 422 for anything but one record that fits the model, or where the model is not one to be explained;
+                503 when there is no model yet.
+        """
+        package = self.served()
+        if self._explainer is None:
+            raise Refusal(422, "input", f"answers of {package.name} are not explained: {hindrance(package)}")
+        if not self._is_record(value):
+            raise _misshapen(
+                describe(value), "one record (a JSON object), as answers are explained one by one"
+            )
+        answer = self._one(self.score([value]))
+        return {**answer, "explanation": self._explainer.explain(value)}
+
+    async def work(self, function: Callable[[Body], T], body: Body, times: int = 1) -> T:
+        """`function(body)`, on a thread if it would hold up the event loop: if the body is large, or is scored many `times`.
 
         Raises:
             Refusal: 503 while MAX_LARGE of those are in work or wait; and what `function` raises.
         """
-        if len(body) <= INLINE_BODY:
+        if len(body) * times <= INLINE_BODY:
             return function(body)
         if self._in_work >= MAX_LARGE:
             raise Refusal(
@@ -165,6 +185,17 @@ class Service:
             return orjson.dumps(self.predict(parse(body)))
         self.metrics.scored(answers)
         return orjson.dumps(self._many(answers) if body[:1] == b"[" else self._one(answers))
+
+    def explain_json(self, body: Body) -> bytes:
+        """As `explain`, from JSON to JSON.
+
+        Raises:
+            Refusal: also 400 when the body is not JSON.
+        """
+        return orjson.dumps(self.explain(parse(body)))
+
+    def _is_record(self, value: Any) -> bool:
+        return isinstance(value, dict) and not (self._wraps and "records" in value)
 
     def _one(self, answers: list[dict[str, Any]]) -> dict[str, Any]:
         return {**self._names, **answers[0]}

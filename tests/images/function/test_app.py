@@ -282,7 +282,7 @@ def test_a_broken_model_is_a_500_and_the_next_request_is_served(
         raise RuntimeError("the graph broke")
 
     with monkeypatch.context() as patch:
-        patch.setattr(client.service._scorer, "_answer", fail)
+        patch.setattr(client.service._scorer, "answer", fail)
         response = client.post("/predict", json=right, headers=ids)
     assert (response.status_code, response.json()) == (500, {"error": "the model failed: RuntimeError"})
     logged = json.loads(capfd.readouterr().err)

@@ -81,14 +81,14 @@ def test_a_batch_that_fails_is_scored_one_by_one(
 ) -> None:
     """One row that the model cannot take costs the others time and nothing else."""
     scorer = client.service._scorer
-    answer_of = scorer._answer
+    answer_of = scorer.answer
 
     def fails_on(columns: Any) -> Any:
         if 13.0 in columns["distance"]:
             raise RuntimeError("the graph broke")
         return answer_of(columns)
 
-    monkeypatch.setattr(scorer, "_answer", fails_on)
+    monkeypatch.setattr(scorer, "answer", fails_on)
     together = at_once(client, [{**right, "distance": float(number)} for number in range(10, 20)])
     assert [each.status_code for each in together] == [
         500 if number == 13 else 200 for number in range(10, 20)

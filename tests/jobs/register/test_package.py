@@ -21,6 +21,7 @@ MANIFEST = Manifest(
     output="prediction",
     tolerance=1e-6,
     environment={"pyspark": "4.1.4"},
+    reference={"x": 0.25, "seats": 2},
 )
 
 
@@ -44,6 +45,7 @@ def test_what_is_written_the_runtime_reads(tmp_path: Path, samples: Path) -> Non
         1e-6,
         {"pyspark": "4.1.4"},
     )
+    assert package.reference == {"x": 0.25, "seats": 2}
     assert fault(tmp_path / "package") is None
 
 

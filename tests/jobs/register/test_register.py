@@ -14,11 +14,12 @@ import pytest
 
 from jobs.common.tracking import connect
 from penstock.registry import CHALLENGER, CHAMPION, KEY, WINDOW_END
+from penstock_function.explanation import Explainer
 from penstock_function.package import Package
 from penstock_function.scorer import Scorer
 from tests.jobs.frames import frame_of
-from tests.jobs.registering import Project
-from tests.jobs.small_models import FEATURES
+from tests.jobs.registering import TASKS, Project
+from tests.jobs.small_models import FEATURES, table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,6 +37,20 @@ def test_each_task_becomes_a_package_that_proves_itself(project: Project, pipeli
     assert package.version == result.summary["version"] == "1"
     assert package.key == result.summary["train_key"] == project.trained(pipeline, "good").key
     assert [field.name for field in package.inputs] == FEATURES
+
+
+@pytest.mark.parametrize("pipeline", ["flights", "delay", "kinds"])
+def test_what_a_package_answers_it_explains(project: Project, pipeline: str) -> None:
+    """The package has the training rows' medians and most frequent values, with which its answers are explained."""
+    package = Package.load(project.path(project.register(pipeline, "good"), "package"))
+    trained = table(1500, 1, TASKS[pipeline])
+    assert package.reference is not None
+    assert package.reference["origin"] == trained["origin"].mode()[0]
+    for name in ("distance", "hour", "seats"):
+        # Spark's median is one of the values, where pandas takes the middle of two.
+        assert package.reference[name] == trained[name].astype(float).quantile(0.5, "lower")
+    changes = Explainer(Scorer(package)).explain(package.samples.records[0])
+    assert "hour" in [change["feature"] for change in changes]
 
 
 def test_the_version_leads_to_everything(project: Project) -> None:
