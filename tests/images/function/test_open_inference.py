@@ -85,7 +85,8 @@ def test_the_same_answers_as_predict(client: Any, right: dict[str, Any]) -> None
 def test_the_docs_request(client: Any) -> None:
     """What docs/function.md shows is answered."""
     page = (Path(__file__).parents[3] / "docs/function.md").read_text()
-    request = json.loads(page.split("```json\n")[1].split("```")[0])
+    section = page.split("## The Open Inference Protocol")[1]
+    request = json.loads(section.split("```json\n")[1].split("```")[0])
     answer = post(client, request).json()
     assert [each["name"] for each in answer["outputs"]] == [each["name"] for each in request["outputs"]]
 
