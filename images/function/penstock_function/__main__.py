@@ -21,6 +21,7 @@ from penstock_function import logs
 from penstock_function.app import build
 from penstock_function.package import Package, PackageError
 from penstock_function.service import Service
+from penstock_function.tracing import traced
 
 DRAIN_SECONDS = 10  # what a request in hand gets to end after SIGTERM; Kubernetes kills after 30
 
@@ -66,9 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     handler = logs.JsonHandler(logging.WARNING)
-    logging.getLogger("uvicorn").addHandler(handler)
+    for library in ("uvicorn", "opentelemetry"):
+        logging.getLogger(library).addHandler(handler)
+    name = service.package.name if service.package else "penstock-function"
     config = uvicorn.Config(
-        build(service),
+        traced(build(service), name),
         loop="uvloop",
         http="httptools",
         ws="none",
