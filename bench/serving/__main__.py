@@ -1,0 +1,198 @@
+"""Our function runtime beside what people use today, and beside what a bare server costs: the same model, machine, client.
+
+`python -m bench.serving [--package DIR] [--seconds N] [--only NAME ...] [--plot FILE]`. For each server: requests a
+second and latencies of one record and of 100, from one client and from 16 as fast as it answers; then one record at 70 %
+of that rate, where requests come when they are due; the time from its start until it is ready; its memory.
+Without --package the model is 20 trees of depth 5 over 8 numbers and 2 categories (`bench.serving.boosted`).
+`--soak MINUTES` puts our runtime alone at 70 % for so long, and prints its memory and errors.
+
+Needs wrk (Debian's package) and Go; the peers' libraries are installed below var/cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.serving import boosted, load
+from bench.serving.servers import Records, Server, body_of, servers
+from penstock.settings import find_root
+
+CLIENTS, ROWS, SHARE, STARTS = (1, 16), (1, 100), 0.7, 3
+OURS = "Penstock"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was seen of one server: by records and clients; at a share of the rate; seconds to ready; MB."""
+
+    full: dict[tuple[int, int], load.Seen]
+    steady: load.Seen
+    start: float
+    memory: float
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.serving", description=__doc__)
+    parser.add_argument("--package", type=Path, help="a function package (default: one made here)")
+    parser.add_argument("--seconds", type=float, default=5, help="of each load (default 5)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these servers alone")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot there, by its ending")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="ours alone, at 70 %% for so long")
+    options = parser.parse_args()
+    load.need()
+    peers = _peers()
+    with tempfile.TemporaryDirectory(prefix="bench-serving-") as name:
+        folder = Path(name)
+        package = options.package or boosted.write(folder / "package")
+        records = _records(package)
+        everyone = servers(package, _logged(package, folder), peers)
+        if options.soak:
+            _soak(next(each for each in everyone if each.name == OURS), records, folder, options.soak)
+            return
+        chosen = [each for each in everyone if not options.only or each.name in options.only]
+        measured = {each.name: _measure(each, records, folder, options.seconds) for each in chosen}
+    _print(measured)
+    if options.plot:
+        from bench.serving import plot
+
+        plot.write(options.plot, {name: seen.full for name, seen in measured.items()})
+
+
+def _peers() -> Path:
+    """The environment of the peers, made where it is not there yet."""
+    folder = find_root() / "var" / "cache" / "bench-serving"
+    wanted = Path(__file__).with_name("requirements.txt")
+    done = folder / "installed.txt"
+    if not done.exists() or done.read_bytes() != wanted.read_bytes():
+        uv = Path(sys.executable).with_name("uv")
+        subprocess.run([uv, "venv", "--clear", "--quiet", "--python", sys.executable, folder], check=True)
+        python = folder / "bin" / "python"
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, "-r", wanted], check=True)
+        done.write_bytes(wanted.read_bytes())
+    return folder
+
+
+def _records(package: Path) -> Records:
+    """100 records that every server's model answers, from the package's samples."""
+    samples = json.loads((package / "samples.json").read_text())
+    good = [
+        record
+        for record, answer in zip(samples["records"], samples["answers"], strict=True)
+        # mlflow's frames know no null for whole numbers and strings: rows without nulls compare like with like.
+        if "invalid" not in answer and None not in record.values()
+    ]
+    if not good:
+        raise SystemExit(f"{package} has no sample without nulls to send")
+    return (good * (max(ROWS) // len(good) + 1))[: max(ROWS)]
+
+
+def _logged(package: Path, folder: Path) -> str:
+    """The package's model.onnx, logged to an mlflow store of its own as its ONNX flavour; the model's URI."""
+    from penstock import telemetry
+
+    os.environ |= {**telemetry.OFF, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    import mlflow
+    import onnx
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    experiment = mlflow.create_experiment("bench", artifact_location=(folder / "artifacts").as_uri())
+    inputs = json.loads((package / "function.json").read_text())["inputs"]
+    # Every column but a string reaches the graph as a double.
+    kinds = {entry["name"]: "string" if entry["type"] == "string" else "double" for entry in inputs}
+    schema = Schema([ColSpec(kind, name) for name, kind in kinds.items()])
+    with mlflow.start_run(experiment_id=experiment):
+        model = mlflow.onnx.log_model(
+            onnx.load(package / "model.onnx"),
+            name="model",
+            signature=ModelSignature(inputs=schema),
+            pip_requirements=[],
+        )
+    return str(model.model_uri)
+
+
+def _measure(server: Server, records: Records, folder: Path, seconds: float) -> Measured:
+    print(f"measuring {server.name}", file=sys.stderr, flush=True)
+    starts = []
+    for _ in range(STARTS - 1):
+        with server.running(folder) as it:
+            starts.append(it.seconds)
+    body, full = folder / "body.json", {}
+    with server.running(folder) as it:
+        starts.append(it.seconds)
+        for rows in ROWS:
+            body.write_bytes(body_of(server, records[:rows]))
+            load.closed(it.url, body, 1, seconds / 5)  # warm
+            for clients in CLIENTS:
+                full[rows, clients] = load.closed(it.url, body, clients, seconds)
+        body.write_bytes(body_of(server, records[:1]))
+        steady = load.constant(it.url, body, SHARE * full[1, 16].rate, seconds)
+        memory = it.memory()
+    for seen in (*full.values(), steady):
+        if seen.errors:
+            raise SystemExit(f"{server.name} answered {seen.errors} requests with an error: {seen}")
+    return Measured(full, steady, statistics.median(starts), memory)
+
+
+def _soak(server: Server, records: Records, folder: Path, minutes: float) -> None:
+    """Print memory and errors of each minute."""
+    body = folder / "body.json"
+    body.write_bytes(body_of(server, records[:1]))
+    with server.running(folder) as it:
+        rate = SHARE * load.closed(it.url, body, 16, 10).rate
+        print(f"{rate:.0f} requests a second", flush=True)
+        for minute in range(1, round(minutes) + 1):
+            seen = load.constant(it.url, body, rate, 60)
+            print(
+                f"minute {minute}: {seen.errors} errors, p99 {1e3 * seen.p99:.2f} ms, {it.memory():.1f} MB",
+                flush=True,
+            )
+
+
+def _print(measured: dict[str, Measured]) -> None:
+    heads = [f"{rows} x {clients}" for rows in ROWS for clients in CLIENTS]
+    print(
+        f"requests/s and p50 / p99 in ms, by records in a request x clients; {SHARE:.0%}: one record at that share of 1 x 16"
+    )
+    print(
+        "| | "
+        + " | ".join(heads)
+        + f" | {SHARE:.0%}: p50 / p99 | ready, s | MB |\n"
+        + "| --- " * (len(heads) + 4)
+        + "|"
+    )
+    for name, seen in measured.items():
+        cells = [f"{each.rate:,.0f}; {_ms(each)}" for each in seen.full.values()]
+        print(
+            "| "
+            + " | ".join([name, *cells, _ms(seen.steady), f"{seen.start:.2f}", f"{seen.memory:.0f}"])
+            + " |"
+        )
+    if ours := measured.get(OURS):
+        print(
+            f"\n{OURS}'s rate over each other's\n| | "
+            + " | ".join(heads)
+            + " | ready |\n"
+            + "| --- " * (len(heads) + 2)
+            + "|"
+        )
+        for name, seen in measured.items():
+            ratios = [f"{ours.full[key].rate / seen.full[key].rate:.2f}" for key in seen.full]
+            print("| " + " | ".join([name, *ratios, f"{seen.start / ours.start:.1f}"]) + " |")
+
+
+def _ms(seen: load.Seen) -> str:
+    return f"{1e3 * seen.p50:.2f} / {1e3 * seen.p99:.2f}"
+
+
+if __name__ == "__main__":
+    main()

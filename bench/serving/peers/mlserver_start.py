@@ -1,0 +1,26 @@
+"""Starts MLServer on a port with the one model, in the server's own process: for a small model that is its fastest."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from mlserver import MLServer, ModelSettings, Settings
+from mlserver_runtime import Boosted
+
+
+async def main(port: int) -> None:
+    settings = Settings(
+        host="127.0.0.1",
+        http_port=port,
+        grpc_port=port + 1,
+        metrics_port=port + 2,
+        parallel_workers=0,
+        debug=False,
+    )
+    server = MLServer(settings)
+    await server.start([ModelSettings(name="boosted", implementation=Boosted)])
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))
