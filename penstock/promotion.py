@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from penstock import signatures
 from penstock.errors import DeployError, PenstockError, Stale
 from penstock.registry import CHALLENGER, CHAMPION, PROMOTED_AT, REGISTER_PATH, Registry, Version
 from penstock.settings import Settings
@@ -78,8 +79,10 @@ class Promotion:
     def _move(self, wanted: Version, package: str) -> Live:
         with tempfile.TemporaryDirectory() as scratch:
             self._target.prepare()
+            folder = self._store.fetch(f"{package}/package", Path(scratch))
+            signatures.verify(folder)
             # Proves itself on its samples; nothing has moved yet.
-            revision = self._target.put(self._store.fetch(f"{package}/package", Path(scratch)))
+            revision = self._target.put(folder)
         before = self._now(wanted)
         try:
             self._registry.set_alias(self._pipeline, CHAMPION, wanted.version)

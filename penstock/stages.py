@@ -35,7 +35,10 @@ CHAIN: tuple[Stage, ...] = (
     Stage("validate", ("jobs/validate", _COMMON), per_interval=True),
     Stage("features", ("jobs/features", _COMMON), user_code=True),
     Stage("train", ("jobs/train", _COMMON, _BUNDLE, "penstock/spec/search.py"), user_code=True),
-    Stage("register", ("jobs/register", _COMMON, _BUNDLE, _RUNTIME, "penstock/host/manifest.py")),
+    Stage(
+        "register",
+        ("jobs/register", _COMMON, _BUNDLE, _RUNTIME, "penstock/host/manifest.py", "penstock/signatures.py"),
+    ),
     Stage("validate_model", ("jobs/validate_model", _COMMON, _RUNTIME, "penstock/spec/gates.py")),
     Stage("deploy", ("jobs/deploy", _COMMON)),
 )

@@ -64,6 +64,7 @@ class _Made:
 
 def _package(work: Work, train: StageResult, features: StageResult, graph: Any, version: str) -> _Made:
     from jobs.register import package, provenance, reference
+    from penstock import signatures
     from penstock.host.manifest import read_manifest
 
     spec, facts = work.spec, train.summary
@@ -83,6 +84,8 @@ def _package(work: Work, train: StageResult, features: StageResult, graph: Any, 
     folder = work.scratch / f"package-{version}"
     samples = work.fetch("train", "samples.json")
     digest = package.write(folder, manifest, graph.SerializeToString(deterministic=True), samples)
+    if signer := signatures.sign(folder):
+        print(f"signed: the public key is {signer}", flush=True)
     work.put(folder, "package")
     return _Made(version, read_manifest(folder)[1], digest, package.fault(folder))
 

@@ -315,6 +315,14 @@ class RoomAnswer(Answer):
     )
 
 
+class KeyAnswer(Answer):
+    """A pair of keys; the private one is in its file alone."""
+
+    private_file: str
+    public_file: str
+    public_key: str = Field(description="32 bytes in base64")
+
+
 class SchemaAnswer(Answer):
     """A JSON Schema (its keywords are this answer's fields)."""
 

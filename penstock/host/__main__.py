@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from penstock import signatures
 from penstock.errors import PenstockError
 from penstock.host.limits import Limits
 from penstock.host.server import serve
@@ -23,8 +24,15 @@ def main() -> int:
     parser.add_argument(
         "--bind", default="127.0.0.1", help="IP address to listen on (default: loopback only)"
     )
+    parser.add_argument(
+        "--key",
+        metavar="FILE",
+        type=Path,
+        help=f"public keys, of which one must have signed a package (default: those in {signatures.PUBLIC_KEYS}, if any)",
+    )
     options = parser.parse_args()
     try:
+        signatures.trust(options.key)
         serve(options.state, options.bind, options.port, Limits())
     except PenstockError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from penstock.host.errors import HostError
 from penstock.host.limits import Limits
 from penstock.host.logs import FunctionLog
-from penstock.host.manifest import MANIFEST
+from penstock.host.manifest import MANIFEST, SIGNATURE
 from penstock.host.runner import Changes, Runner, State, version_of
 from penstock.host.state import StateFolder, Traffic
 from penstock.host.upload import unpack_package
@@ -34,6 +34,11 @@ class Function:
     def runners(self) -> list[Runner]:
         """Every process it has, the one that says most about its revision last."""
         return [*self.leaving, *(runner for runner in (self.candidate, self.live) if runner is not None)]
+
+    def warm(self, revision: str) -> Runner | None:
+        """The candidate, where it is a ready process of that revision."""
+        found = self.candidate
+        return found if found and found.revision == revision and found.state is State.READY else None
 
 
 class Functions:
@@ -155,7 +160,7 @@ class Functions:
                 if self._state.package(name, revision).exists():
                     await self._prove_again(name, revision, staged)
                     return False
-                await self._prove_and_publish(name, revision, staged)
+                await self._prove_and_publish(name, revision, staged, self._state.publish)
                 return True
             finally:
                 # Published, it has moved away.
@@ -166,18 +171,23 @@ class Functions:
         there, sent = (folder / MANIFEST for folder in (self._state.package(name, revision), staged))
         if there.read_bytes() != sent.read_bytes():
             raise HostError(409, f"{name} {revision} is there already with another {MANIFEST}")
+        if _newly_signed(there.with_name(SIGNATURE), sent.with_name(SIGNATURE)):
+            await self._prove_and_publish(name, revision, staged, self._state.sign)
+            return
         if function.live is not None and function.live.revision == revision:
             await function.live.proved()
             return
         self._warm(function, await self._proven(name, function, revision))
 
-    async def _prove_and_publish(self, name: str, revision: str, staged: Path) -> None:
+    async def _prove_and_publish(
+        self, name: str, revision: str, staged: Path, publish: Callable[[Path, str, str], None]
+    ) -> None:
         function = self._functions.get(name) or self._new(name)
         runner = Runner(revision, staged, function.log, self._limits, function.changes)
         runner.start()
         try:
             await runner.proved()
-            await asyncio.to_thread(self._state.publish, staged, name, revision)
+            await asyncio.to_thread(publish, staged, name, revision)
         except BaseException:
             await runner.stop()
             raise
@@ -195,8 +205,11 @@ class Functions:
             function = self._get(name)
             if not self._state.package(name, revision).is_dir():
                 raise HostError(404, f"{name} has no revision {revision}", next_step="put it first")
-            if function.live is not None and function.live.revision == revision:
-                await function.live.proved()
+            live = function.live
+            # One that was refused, and then put again with a signature, has a proven process beside it.
+            replaced = live is not None and live.state is not State.READY and function.warm(revision)
+            if live is not None and live.revision == revision and not replaced:
+                await live.proved()
                 return
             runner = await self._proven(name, function, revision)
             traffic = Traffic(revision=revision, since=datetime.now(UTC).isoformat(timespec="seconds"))
@@ -247,8 +260,7 @@ class Functions:
 
     async def _proven(self, name: str, function: Function, revision: str) -> Runner:
         """A ready process of a revision on disk, the warm one where there is one."""
-        candidate = function.candidate
-        if candidate is not None and candidate.revision == revision and candidate.state is State.READY:
+        if (candidate := function.warm(revision)) is not None:
             function.candidate = None
             return candidate
         runner = self._runner(name, function, revision)
@@ -305,3 +317,8 @@ class Functions:
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
+
+
+def _newly_signed(there: Path, sent: Path) -> bool:
+    """Whether a package that is there already was sent with a signature that it has not."""
+    return sent.exists() and not (there.exists() and there.read_bytes() == sent.read_bytes())

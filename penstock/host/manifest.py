@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from penstock.errors import PenstockError
 
 MANIFEST: Final = "function.json"
+#: Beside it where the package is signed (penstock.signatures).
+SIGNATURE: Final = "function.sig"
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 _VERSION = "[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
 REVISION: Final = re.compile(f"v{_VERSION}-[0-9a-f]{{12}}")
@@ -61,7 +63,7 @@ def read_manifest(package: Path) -> tuple[Manifest, str]:
             f"{MANIFEST}: {faults}", next_step="build the package again with `register`"
         ) from None
     for name in manifest.files:
-        if not is_safe_path(name) or name == MANIFEST:
+        if not is_safe_path(name) or name in (MANIFEST, SIGNATURE):
             raise PackageFault(
                 f"{MANIFEST}: files: {name!r} is not the relative path of a file in the package"
             )

@@ -15,10 +15,11 @@ from penstock.host.errors import HostError
 from penstock.host.limits import Limits
 from penstock.host.logs import FunctionLog
 from penstock.host.output import event_in, lines_of
+from penstock.signatures import PUBLIC_KEYS
 from penstock.targets import RevisionStatus
 
 # All that a runtime gets of the host's environment: nothing that may hold a secret.
-_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", PUBLIC_KEYS)
 
 
 class State(StrEnum):

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from penstock.durable import sync_folder, sync_tree, write_atomic
 from penstock.host.errors import HostError
-from penstock.host.manifest import NAME, REVISION
+from penstock.host.manifest import NAME, REVISION, SIGNATURE
 
 
 class Traffic(BaseModel):
@@ -130,6 +130,10 @@ class StateFolder:
             sync_folder(folder.parent)
         os.rename(staged, package)
         sync_folder(package.parent)
+
+    def sign(self, staged: Path, name: str, revision: str) -> None:
+        """Give the revision that is there the signature of the same package in `staged`."""
+        write_atomic(self.package(name, revision) / SIGNATURE, (staged / SIGNATURE).read_bytes())
 
     def remove_revision(self, name: str, revision: str) -> None:
         """Take one revision away, in one step."""

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from penstock.host.errors import HostError
 from penstock.host.limits import Limits
-from penstock.host.manifest import MANIFEST, PackageFault, is_safe_path, read_manifest
+from penstock.host.manifest import MANIFEST, SIGNATURE, PackageFault, is_safe_path, read_manifest
 
 _CHUNK = 1024 * 1024
 # What zipfile raises on damage, beside its own error: decompressors' errors, unknown methods, encrypted members.
@@ -81,7 +81,7 @@ def unpack_package(archive: Path, folder: Path, name: str, revision: str, limits
             next_step="put it under its own name and revision",
         )
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    if differing := sorted(files ^ {MANIFEST, *manifest.files}):
+    if differing := sorted((files - {SIGNATURE}) ^ {MANIFEST, *manifest.files}):
         raise HostError(422, f"the zip and `files` of {MANIFEST} differ by {', '.join(differing)}")
 
 

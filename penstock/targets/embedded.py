@@ -17,7 +17,7 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from penstock import processes
-from penstock.host.manifest import MANIFEST, REVISION_HEADER, PackageFault, read_manifest
+from penstock.host.manifest import MANIFEST, REVISION_HEADER, SIGNATURE, PackageFault, read_manifest
 from penstock.host.state import HostRecord
 from penstock.processes import Process, ProcessError
 from penstock.targets import Status, TargetError
@@ -147,7 +147,8 @@ class EmbeddedTarget:
         """Upload the package in folder `package`; its revision, once it has proved itself. See `Target`."""
         try:
             manifest, revision = read_manifest(package)
-            content = _zip(package, [MANIFEST, *manifest.files])
+            signature = [SIGNATURE] if (package / SIGNATURE).exists() else []
+            content = _zip(package, [MANIFEST, *manifest.files, *signature])
         except PackageFault as fault:
             raise TargetError(fault.message, next_step=fault.next_step) from fault
         except OSError as error:

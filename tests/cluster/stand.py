@@ -22,7 +22,7 @@ import yaml
 from kubernetes import client, config, watch
 from kubernetes.utils import create_from_dict
 
-from penstock import processes
+from penstock import processes, signatures
 from penstock.results import StageResult
 from penstock.store import Store
 from penstock.targets.embedded import EmbeddedTarget
@@ -90,9 +90,12 @@ def stand(folder: Callable[[str], Path]) -> Iterator[Stand]:
         mlflow = stack.enter_context(mlflow_server(models, f"sqlite:///{models}/mlflow.db", cluster.address))
         host = stack.enter_context(function_host(folder("host"), cluster.address))
         project = stack.enter_context(projects(folder))()
+        private, public = signatures.generate()
         places = {
             **s3.environment,
             **host,
+            signatures.SIGNING_KEY: private,
+            signatures.PUBLIC_KEYS: public,
             "PENSTOCK_STORE": STORE,
             "PENSTOCK_MLFLOW_URI": mlflow,
         }

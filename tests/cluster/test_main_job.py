@@ -61,6 +61,7 @@ def test_the_jobs_lines_are_in_the_tasks_log(up: Project, first: Any) -> None:
     assert "holdout:" in logs
     assert up.environment["AWS_SECRET_ACCESS_KEY"] not in logs
     assert up.environment["PENSTOCK_HOST_TOKEN"] not in logs
+    assert up.environment["PENSTOCK_SIGNING_KEY"] not in logs
 
 
 def test_a_stale_image_starts_no_pod(up: Project, first: Any, cluster: Cluster) -> None:

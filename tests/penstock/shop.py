@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock import signatures
 from penstock.promotion import Promotion
 from penstock.registry import CHALLENGER, REGISTER_PATH, Registry
 from penstock.results import StageResult
@@ -62,7 +63,9 @@ class Shop:
         number = int(of) if of else len(self.registry.versions("shift")) + 1
         path = self.package(str(number), offset)
         key = path.split("/")[2]
-        self.store.put(self.make_function(number, offset=offset), f"{path}/package")
+        package = self.make_function(number, offset=offset)
+        signatures.sign(package)
+        self.store.put(package, f"{path}/package")
         self.store.commit(
             StageResult(
                 pipeline="shift", stage="register", subject="", key=key, attempt="won", digest="d", state="ran",

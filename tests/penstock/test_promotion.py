@@ -14,6 +14,7 @@ import pytest
 from penstock.errors import DeployError, Stale, StoreError
 from penstock.promotion import Promotion
 from penstock.registry import CHALLENGER, PROMOTED_AT, REGISTER_PATH
+from penstock.signatures import PUBLIC_KEYS, SIGNING_KEY, generate
 from penstock.targets import TargetError
 from penstock.targets.embedded import EmbeddedTarget
 from tests.penstock.shop import Shop
@@ -94,6 +95,24 @@ def test_a_verdict_on_an_old_champion_is_stale(shop: Shop) -> None:
     ):
         shop.promotion.promote(version, shop.package(version), judged_against=None)
     assert state(shop) == before
+
+
+def test_only_what_is_signed_goes_live(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where keys are trusted, a package without their signature moves nothing, by whatever command; signed, it does."""
+    shop.promote()
+    private, public = generate()
+    monkeypatch.setenv(PUBLIC_KEYS, public)
+    before = state(shop)
+    unsigned = shop.register()
+    with pytest.raises(DeployError, match="the package is not signed") as caught:
+        shop.promotion.promote(unsigned, shop.package(unsigned), judged_against="1")
+    assert "--force register" in str(caught.value)
+    with pytest.raises(DeployError, match="the package is not signed"):
+        shop.promotion.roll_back(unsigned)
+    assert {**state(shop), "aliases": None, "tags": None} == {**before, "aliases": None, "tags": None}
+    monkeypatch.setenv(SIGNING_KEY, private)
+    shop.promotion.promote(shop.register(), shop.package("3"), judged_against="1")
+    assert state(shop)["answer"] == 3.0
 
 
 def test_killed_after_any_change_it_is_finished_by_the_next(shop: Shop) -> None:

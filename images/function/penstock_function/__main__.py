@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import socket
 import sys
-from typing import NoReturn
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import uvicorn
 
@@ -21,7 +24,11 @@ from penstock_function import logs
 from penstock_function.app import build
 from penstock_function.package import Package, PackageError
 from penstock_function.service import Service
+from penstock_function.signature import PUBLIC_KEYS, public_keys
 from penstock_function.tracing import traced
+
+if TYPE_CHECKING:
+    from nacl.signing import VerifyKey
 
 DRAIN_SECONDS = 10  # what a request in hand gets to end after SIGTERM; Kubernetes kills after 30
 
@@ -48,14 +55,19 @@ class _Server(uvicorn.Server):
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until a signal comes; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        keys = _keys(options.key)
+    except (OSError, ValueError) as error:
+        parser.error(f"{f'--key {options.key}' if options.key else PUBLIC_KEYS}: {error}")
     # Until the server takes signals over, and again when it has drained: leave, and leave well.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
-    service = Service()
+    service = Service(keys)
     if options.package is not None:
         try:
-            service.serve(Package.load(options.package))
+            service.serve(Package.load(options.package, keys))
         except PackageError as error:
             logs.trouble("refused", package=options.package, reason=str(error))
             return 3
@@ -93,10 +105,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--package", metavar="DIR", help="the package; without it, wait for POST /init")
     parser.add_argument(
+        "--key",
+        metavar="FILE",
+        help=f"public keys, of which one must have signed the package (default: those in {PUBLIC_KEYS}, if any)",
+    )
+    parser.add_argument(
         "--port", type=_port, default=8080, help="0 takes a free one and says which (default 8080)"
     )
     parser.add_argument("--bind", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
     return parser
+
+
+def _keys(file: str | None) -> Sequence[VerifyKey]:
+    text = Path(file).read_text("utf-8") if file is not None else os.environ.get(PUBLIC_KEYS)
+    # An empty variable is none at all; an empty file is a mistake that would let anything in.
+    return public_keys(text) if text or file is not None else ()
 
 
 def _port(text: str) -> int:

@@ -9,9 +9,10 @@ import zlib
 from collections.abc import Callable
 
 from penstock_function.package import MANIFEST, MODEL, SAMPLES, PackageError
+from penstock_function.signature import SIGNATURE
 
 MAX_UNPACKED = 256 * 2**20  # bytes of all files together; a forest of a thousand deep trees is a tenth of it
-_FILES = {MANIFEST, MODEL, SAMPLES}
+_FILES = {MANIFEST, MODEL, SAMPLES, SIGNATURE}
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 # What zipfile raises on damage of such a zip beside its own error, places that lie nowhere and encryption included.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OverflowError, OSError, RuntimeError, ValueError)
@@ -30,7 +31,7 @@ def reader(data: bytes) -> Callable[[str], bytes]:
         raise PackageError(f"the package is not a zip file: {error}") from error
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
-        # Only the three plain names are let through, which rules out absolute paths, `..` and folders.
+        # Only these plain names are let through, which rules out absolute paths, `..` and folders.
         if entry.filename not in _FILES or stat.S_ISLNK(entry.external_attr >> 16):
             raise PackageError(
                 f"the zip holds {entry.filename!r:.200}, which is no file of a package;"
@@ -50,7 +51,7 @@ def reader(data: bytes) -> Callable[[str], bytes]:
 
     def read(name: str) -> bytes:
         if name not in entries:
-            raise PackageError(f"the zip has no {name}; it must hold {', '.join(sorted(_FILES))}")
+            raise PackageError(f"the zip has no {name}")
         try:
             # Reading stops at the size that the entry states, so a false one cannot pass the limit.
             return archive.read(entries[name])

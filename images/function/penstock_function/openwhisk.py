@@ -82,7 +82,7 @@ class Init:
         except ValueError as error:  # binascii's, and that of text beyond ASCII
             raise Refusal(400, "init", f"value.code is not base64: {error}") from error
         try:
-            package = Package.read(archive.reader(zipped))
+            package = Package.read(archive.reader(zipped), self._service.keys)
             self._service.serve(package)
         except PackageError as error:
             raise Refusal(422, "init", str(error)) from error

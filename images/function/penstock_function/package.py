@@ -7,9 +7,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import orjson
+
+from penstock_function.signature import SIGNATURE, is_signed
+
+if TYPE_CHECKING:
+    from nacl.signing import VerifyKey
 
 FORMAT = 1
 MANIFEST = "function.json"
@@ -63,11 +68,11 @@ class Package:
     model: bytes = field(repr=False)
 
     @classmethod
-    def load(cls, path: str | Path) -> Package:
-        """Read the package in the folder `path`.
+    def load(cls, path: str | Path, keys: Sequence[VerifyKey] = ()) -> Package:
+        """Read the package in the folder `path`, which one of `keys` signed where there are any.
 
         Raises:
-            PackageError: a file is missing, the manifest is wrong, or a digest differs.
+            PackageError: a file is missing, nobody trusted signed it, the manifest is wrong, or a digest differs.
         """
         folder = Path(path)
 
@@ -80,16 +85,19 @@ class Package:
                     f" with {MANIFEST}, {MODEL} and {SAMPLES}"
                 ) from error
 
-        return cls.read(read)
+        return cls.read(read, keys)
 
     @classmethod
-    def read(cls, read: Callable[[str], bytes]) -> Package:
-        """Build a package from a function that gives the content of a file by its name.
+    def read(cls, read: Callable[[str], bytes], keys: Sequence[VerifyKey] = ()) -> Package:
+        """Build a package from a function that gives the content of a file by its name; `keys` as in `load`.
 
         Raises:
-            PackageError: the manifest is wrong (every fault is named) or a digest differs.
+            PackageError: nobody trusted signed it, the manifest is wrong (every fault is named) or a digest differs.
         """
-        manifest = _json_object(read(MANIFEST), MANIFEST)
+        data = read(MANIFEST)
+        if keys:
+            _check_signature(data, read, keys)
+        manifest = _json_object(data, MANIFEST)
         faults = _faults(manifest)
         if faults:
             raise PackageError(f"{MANIFEST} is wrong: " + "; ".join(faults))
@@ -115,6 +123,18 @@ class Package:
             reference=manifest.get("reference"),
             samples=_samples(content[SAMPLES]),
             model=content[MODEL],
+        )
+
+
+def _check_signature(data: bytes, read: Callable[[str], bytes], keys: Sequence[VerifyKey]) -> None:
+    try:
+        signature = read(SIGNATURE)
+    except PackageError as error:
+        raise PackageError(f"the package is not signed, and only signed ones are served: {error}") from error
+    if not is_signed(data, signature, keys):
+        raise PackageError(
+            f"{SIGNATURE} is no signature of this {MANIFEST} by any of the {len(keys)} keys that are trusted:"
+            " it was changed, or signed by another"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -15,6 +15,9 @@ from penstock_function.metrics import Metrics
 from penstock_function.package import Package, PackageError
 from penstock_function.records import Fault, InputError, Row, describe
 from penstock_function.scorer import Scorer
+
+if TYPE_CHECKING:
+    from nacl.signing import VerifyKey
 
 T = TypeVar("T")
 Body = bytes | bytearray
@@ -53,9 +56,13 @@ class Refusal(Exception):
 
 
 class Service:
-    """One function: at first without a model, then serving one proven package for the rest of its life."""
+    """One function: at first without a model, then serving one proven package for the rest of its life.
 
-    def __init__(self) -> None:
+    `keys`: those one of which must have signed what it is given to load; none where anything may be loaded.
+    """
+
+    def __init__(self, keys: Sequence[VerifyKey] = ()) -> None:
+        self.keys = keys
         self._in_work = 0
         self.metrics = Metrics(lambda: self._in_work)
         self.reason = "no package yet: waiting for POST /init"

@@ -14,9 +14,11 @@ import pytest
 
 from jobs.common.tracking import connect
 from penstock.registry import CHALLENGER, CHAMPION, KEY, WINDOW_END
+from penstock.signatures import SIGNING_KEY, generate
 from penstock_function.explanation import Explainer
 from penstock_function.package import Package
 from penstock_function.scorer import Scorer
+from penstock_function.signature import public_keys
 from tests.jobs.frames import frame_of
 from tests.jobs.registering import TASKS, Project
 from tests.jobs.small_models import FEATURES, table
@@ -51,6 +53,19 @@ def test_what_a_package_answers_it_explains(project: Project, pipeline: str) -> 
         assert package.reference[name] == trained[name].astype(float).quantile(0.5, "lower")
     changes = Explainer(Scorer(package)).explain(package.samples.records[0])
     assert "hour" in [change["feature"] for change in changes]
+
+
+def test_a_package_is_signed_where_there_is_a_key(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever trusts the key takes it; the log names the public key, and never the private one."""
+    private, public = generate()
+    monkeypatch.setenv(SIGNING_KEY, private)
+    result = project.register("delay", "good")
+    assert Package.load(project.path(result, "package"), public_keys(public)).version == "1"
+    printed = capfd.readouterr()
+    assert f"signed: the public key is {public}" in printed.out
+    assert private not in printed.out + printed.err + result.model_dump_json()
 
 
 def test_the_version_leads_to_everything(project: Project) -> None:
