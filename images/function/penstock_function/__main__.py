@@ -22,6 +22,7 @@ import uvicorn
 
 from penstock_function import logs
 from penstock_function.app import build
+from penstock_function.connection import Connection
 from penstock_function.package import Package, PackageError
 from penstock_function.service import Service
 from penstock_function.signature import PUBLIC_KEYS, public_keys
@@ -85,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     config = uvicorn.Config(
         traced(build(service), name),
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -117,9 +118,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _keys(file: str | None) -> Sequence[VerifyKey]:
-    text = Path(file).read_text("utf-8") if file is not None else os.environ.get(PUBLIC_KEYS)
-    # An empty variable is none at all; an empty file is a mistake that would let anything in.
-    return public_keys(text) if text or file is not None else ()
+    if file is not None:  # an empty one is a mistake, which would let anything in
+        return public_keys(Path(file).read_text("utf-8"))
+    text = os.environ.get(PUBLIC_KEYS)
+    return public_keys(text) if text else ()
 
 
 def _port(text: str) -> int:

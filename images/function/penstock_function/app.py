@@ -19,7 +19,7 @@ from penstock_function.exchange import Reply, read_body, serve
 from penstock_function.metrics import CONTENT_TYPE
 from penstock_function.openwhisk import Init, Run
 from penstock_function.records import describe
-from penstock_function.service import Refusal, Service
+from penstock_function.service import MAX_RECORDS, Refusal, Service
 
 # Parsed JSON takes up to 25 times its bytes, so this bounds a request to some 200 MB and a second of work.
 MAX_BODY = 8 * 2**20
@@ -72,7 +72,7 @@ class Pages:
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document of this model."""
-        return self._json(openapi.describe(self._service.served(), MAX_BODY))
+        return self._json(openapi.describe(self._service.served(), MAX_BODY, MAX_RECORDS))
 
     async def docs(self, _: Request) -> Response:
         """A page that shows the description and sends requests; it needs nothing from any other server."""

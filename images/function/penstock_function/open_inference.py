@@ -19,7 +19,7 @@ from penstock_function import tensors
 from penstock_function.exchange import Reply, read_body, serve
 from penstock_function.package import Package
 from penstock_function.records import describe
-from penstock_function.service import Body, Refusal, Service, parse
+from penstock_function.service import Body, Refusal, Service, check_count, parse
 from penstock_function.tensors import DATATYPES, Tensor, malformed
 
 #: Says how many bytes of a body are JSON; the tensors' own bytes follow.
@@ -174,6 +174,7 @@ def _records(inputs: Any, rest: memoryview) -> list[dict[str, Any]]:
     rows = {len(values) for values in columns.values()}
     if len(rows) != 1 or rows == {0}:
         raise malformed(f"the inputs have {sorted(rows)} rows, expected one number of them, at least 1")
+    check_count(*rows)
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

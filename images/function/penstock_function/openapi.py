@@ -18,8 +18,8 @@ _TYPES: dict[FieldType, dict[str, Any]] = {
 }
 
 
-def describe(package: Package, max_body: int) -> dict[str, Any]:
-    """An OpenAPI 3.1 document of `POST /predict`; `max_body` is the largest body in bytes."""
+def describe(package: Package, max_body: int, max_records: int) -> dict[str, Any]:
+    """An OpenAPI 3.1 document of `POST /predict`, whose body has at most so many bytes, and records."""
     record, answer = _example(package)
     answered = _answers(package)
     names = {"name": package.name, "version": package.version}
@@ -49,7 +49,7 @@ def describe(package: Package, max_body: int) -> dict[str, Any]:
                     "parameters": _parameters(package),
                     "requestBody": {
                         "required": True,
-                        "description": f"At most {max_body} bytes.",
+                        "description": f"At most {max_body} bytes and {max_records} records.",
                         "content": {"application/json": {"schema": _request(package), "examples": examples}},
                     },
                     "responses": {
@@ -70,7 +70,7 @@ def describe(package: Package, max_body: int) -> dict[str, Any]:
                         },
                         "400": _error("The body is not JSON."),
                         "408": _error("The body did not arrive in time."),
-                        "413": _error("The body is too large."),
+                        "413": _error("The body is too large, or holds too many records."),
                         "422": _error("A record does not fit the columns, or the model refuses a value."),
                         "500": _error("The model failed; the log says how."),
                         "503": {

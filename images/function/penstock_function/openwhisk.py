@@ -121,7 +121,11 @@ class Run:
                 return self._service.explain(record)
             return self._service.predict(record)
         except Refusal as refusal:
-            logs.trouble("refused", activation_id=activation.get("activation_id"), reason=str(refusal))
+            # Not what was found there: it is the caller's, and logs are read by others.
+            faults = [{key: fault[key] for key in ("row", "field", "expected")} for fault in refusal.faults]
+            logs.trouble(
+                "refused", activation_id=activation.get("activation_id"), kind=refusal.kind, faults=faults
+            )
             raise
 
     def _explained(self, record: dict[str, Any]) -> bool:

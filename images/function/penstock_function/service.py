@@ -27,6 +27,9 @@ Body = bytes | bytearray
 # ones would hold up every other request, so they go to a thread; the scoring itself releases the GIL.
 INLINE_BODY = 64 * 2**10
 
+# In a request: short ones, with their answers, take far more memory as Python's objects than as JSON.
+MAX_RECORDS = 100_000
+
 # How many of those may be in work or wait for it: as parsed JSON they take up to 200 MB each, and the last of them
 # waits some seconds.
 MAX_LARGE = 4
@@ -187,7 +190,9 @@ class Service:
         Raises:
             Refusal: also 400 when the body is not JSON.
         """
-        answers = self._scorer.score_json(body) if self._scorer is not None else None
+        # Each record has a brace: where there are too many of them, the records are parsed and counted.
+        few = len(body) <= MAX_RECORDS or body.count(b"{") <= MAX_RECORDS
+        answers = self._scorer.score_json(body) if few and self._scorer is not None else None
         if answers is None:
             return orjson.dumps(self.predict(parse(body)))
         self.metrics.scored(answers)
@@ -226,9 +231,10 @@ class Service:
         """The answer to each of one or more records (Scorer.score), once there is a model.
 
         Raises:
-            Refusal: 422 when the records do not fit the model.
+            Refusal: 422 when the records do not fit the model, 413 when they are more than MAX_RECORDS.
         """
         assert self._scorer is not None
+        check_count(len(records))
         try:
             answers = self._scorer.score(records)
         except InputError as error:
@@ -250,6 +256,14 @@ def parse(body: Body) -> Any:
             raise Refusal(400, "json", f"the body is empty, expected {_EXPECTED}") from error
         hint = "; NaN and Infinity are not JSON, send null" if b"NaN" in body or b"Infinity" in body else ""
         raise Refusal(400, "json", f"the body is not JSON: {error}{hint}") from error
+
+
+def check_count(records: int) -> None:
+    """Refuse more than MAX_RECORDS. Raises Refusal (413)."""
+    if records > MAX_RECORDS:
+        raise Refusal(
+            413, "size", f"there are {records} records, at most {MAX_RECORDS} are scored in one request"
+        )
 
 
 def _misshapen(found: str, expected: str) -> Refusal:

@@ -11,12 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
+from onnx import TensorProto, helper
 
 from penstock_function import exchange
 from penstock_function.app import MAX_BODY, build
 from penstock_function.package import Package, PackageError
-from penstock_function.service import INLINE_BODY, MAX_LARGE, Service
-from tests.images.function.conftest import Client
+from penstock_function.service import INLINE_BODY, MAX_LARGE, MAX_RECORDS, Service
+from tests.images.function.conftest import OPSETS, Client
 
 
 def test_one_record_gets_one_answer(client: Any, right: dict[str, Any]) -> None:
@@ -65,6 +66,49 @@ def test_too_many_large_bodies_are_turned_away(client: Any, right: dict[str, Any
     assert {answer.headers["retry-after"] for answer in answers if answer.status_code == 503} == {"1"}
     assert 'penstock_errors_total{kind="busy"} 8.0' in client.get("/metrics").text
     assert "penstock_large_requests 0.0" in client.get("/metrics").text
+
+
+@pytest.mark.parametrize("many", [MAX_RECORDS, MAX_RECORDS + 1])
+@pytest.mark.parametrize("column", ["x", "{"])
+def test_the_records_of_a_request_are_bounded(
+    make_package: Callable[..., Path], many: int, column: str
+) -> None:
+    """As many as are allowed are answered, one more is a 413 that says how many may be, by each protocol."""
+    client = Client(identity(make_package, column))
+    client.post("/init", json={"value": {}})
+    tensor = {"name": column, "datatype": "FP64", "shape": [many], "data": [1] * many}
+    records = [{column: 1}] * many
+    for path, body in {
+        "/predict": records,
+        "/v2/models/delays/infer": {"inputs": [tensor], "outputs": [{"name": "prediction"}]},
+        "/run": {"value": {"records": records}},
+    }.items():
+        response = client.post(path, content=json.dumps(body, separators=(",", ":")))
+        answered = many == MAX_RECORDS
+        assert response.status_code == (200 if answered or path == "/run" else 413)
+        assert (f"at most {MAX_RECORDS} are scored in one request" in response.text) != answered
+
+
+def identity(make_package: Callable[..., Path], column: str) -> Service:
+    """A function of one column that answers with its value, so that many records are few bytes."""
+    graph = helper.make_graph(
+        [helper.make_node("Identity", [column], ["prediction"])],
+        "identity",
+        [helper.make_tensor_value_info(column, TensorProto.DOUBLE, ["N"])],
+        [helper.make_tensor_value_info("prediction", TensorProto.DOUBLE, ["N"])],
+    )
+    service = Service()
+    service.serve(
+        Package.load(
+            make_package(
+                task="regression",
+                inputs=[{"name": column, "type": "double"}],
+                model=helper.make_model(graph, opset_imports=OPSETS, ir_version=10).SerializeToString(),
+                samples={"records": [{column: 1.0}], "answers": [{"prediction": 1.0}]},
+            )
+        )
+    )
+    return service
 
 
 def test_a_column_named_records_is_a_column(make_package: Callable[..., Path]) -> None:

@@ -161,6 +161,41 @@ def test_a_huge_body_gets_its_answer_over_a_socket(
     assert httpx.get(f"{process.url}/health", timeout=30).status_code == 200
 
 
+def test_no_secret_is_in_the_log(
+    start: Callable[..., Any], make_package: Callable[..., Path], right: dict[str, Any]
+) -> None:
+    """Of what a caller sends, taken or refused, by whatever protocol or by none, nothing is printed."""
+    secret = "hunter2-q8Zt"
+    process = start("--package", str(make_package()))
+    headers = {"authorization": f"Bearer {secret}", "cookie": f"session={secret}", "x-api-key": secret}
+    wrong = {**right, "carrier": secret, "seats": secret}
+    with httpx.Client(base_url=process.url, headers=headers, timeout=30) as client:
+        sent = [
+            client.post(f"/predict?token={secret}", json=right),
+            client.post("/predict", json=wrong),
+            client.post("/predict", json={**right, "carrier": secret}),
+            client.post("/predict", content=f'{{"password": "{secret}"'),
+            client.post("/v2/models/delays/infer", json={"inputs": [{"name": secret, "datatype": secret}]}),
+            client.post("/v2/models/delays/infer", content=b"{}", headers={"inference-header-content-length": secret}),
+            client.get(f"/{secret}"),
+            client.post("/init", json={"value": {"env": {"__OW_API_KEY": secret}}}),
+            client.post("/init", json={"value": {"code": secret}}),
+            client.post("/run", json={"value": right, "api_key": secret}),
+            client.post("/run", json={"value": wrong, "api_key": secret, "activation_id": "a1"}),
+            client.post("/run", content=secret),
+        ]  # fmt: skip
+    statuses = [response.status_code for response in sent]
+    assert statuses == [200, 422, 422, 400, 400, 400, 404, 200, 403, 200, 200, 400]
+    with socket.create_connection(("127.0.0.1", process.port), timeout=30) as noise:
+        noise.sendall(f"{secret}\r\n\r\n".encode())
+        noise.recv(1000)
+    code, out, err = process.end()
+    assert code == 0
+    assert '"activation_id":"a1"' in err  # what was refused is told all the same, by row and field
+    assert '"field":"seats"' in err
+    assert secret not in out + err
+
+
 def test_it_imports_no_other_room(make_package: Callable[..., Path]) -> None:
     """Started and serving, the process has loaded nothing of Spark, MLflow, Airflow or the rest of the project."""
     script = f"""

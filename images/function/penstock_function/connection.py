@@ -1,0 +1,67 @@
+"""One connection: the head of each request has bounds in size and time, which the server itself does not set.
+
+A head without end would take memory without end, and one that stops would hold its connection for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD = 64 * 2**10  # bytes of target and headers; other servers and proxies stop at 8 to 32 KiB
+HEAD_SECONDS = 30.0  # as long as a body may take
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's own protocol with these bounds: what is larger gets a 400, and is closed as what is later is."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._in_head = False
+        self._head = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first request is waited for."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._have_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Pieces of a head are counted but for the first, which may have been the end of another request."""
+        if self._in_head:
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self.send_400_response(f"The head of a request has more than {MAX_HEAD} bytes.")
+                return
+        super().data_received(data)
+        # Most heads come in one piece, and cost no timer.
+        if self._in_head and self._deadline is None:
+            self._await_head()
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._in_head, self._head = True, 0
+
+    def on_headers_complete(self) -> None:
+        """The head is whole. Raises ValueError, which the server answers with a 400, where it is too large."""
+        self._in_head = False
+        self._have_head()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
+            raise ValueError("the head is too large")
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _have_head(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

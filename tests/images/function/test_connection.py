@@ -1,0 +1,171 @@
+"""What comes over a socket before there is a request: one request is read as one, or as none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from penstock_function import connection
+from penstock_function.connection import MAX_HEAD, Connection
+
+PREDICT = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
+SMUGGLED = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture
+def served(start: Callable[..., Any], make_package: Callable[..., Path]) -> Any:
+    """A runtime process."""
+    return start("--package", str(make_package()))
+
+
+def said(process: Any, sent: bytes, *, end: bool = True) -> bytes:
+    """All that is answered to bytes on a connection of their own, up to its end; `end` ends it on this side first."""
+    with socket.create_connection(("127.0.0.1", process.port), timeout=20) as client:
+        with suppress(ConnectionError):  # it may close before all is sent
+            client.sendall(sent)
+            if end:
+                client.shutdown(socket.SHUT_WR)
+        answer = bytearray()
+        with suppress(ConnectionError):
+            while piece := client.recv(65536):
+                answer += piece
+        return bytes(answer)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+        b"Content-Length: 2\r\nContent-Length: 40\r\n",
+        b"Content-Length: 2, 2\r\n",
+        b"Content-Length: +2\r\n",
+        b"Content-Length: 0x2\r\n",
+        b"Content-Length: -1\r\n",
+        b"Content-Length: 99999999999999999999999\r\n",
+        b"Content-Length : 2\r\n",
+        b"Transfer-Encoding : chunked\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n",
+        b"Content-Length: 2\r\n folded: 1\r\n",
+        b"Content-Length: 2\nX: 1\r\n",
+        b"X: a\rContent-Length: 2\r\n",
+        b"X: a\0b\r\nContent-Length: 2\r\n",
+        b"X\r\nContent-Length: 2\r\n",
+    ],
+)  # fmt: skip
+def test_a_head_that_can_be_read_in_two_ways_is_refused(served: Any, head: bytes) -> None:
+    """A proxy before this one may read the other way, and take what follows for another caller's: it is not read at all."""
+    answer = said(served, PREDICT + head + b"\r\n{}" + SMUGGLED)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b'"status":"ready"' not in answer
+
+
+def test_a_chunk_that_lies_is_refused(served: Any) -> None:
+    """What follows it is no request."""
+    for chunk in (b"2;\nx\r\n{}", b"+2\r\n{}\r\n", b"2\r\n{}X\r\n", b"ffffffffffffffffff\r\n{}"):
+        answer = said(served, PREDICT + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + SMUGGLED)
+        assert b'"status":"ready"' not in answer
+
+
+def test_a_header_cannot_bring_another_into_the_answer(served: Any, right: dict[str, Any]) -> None:
+    """What of a request comes back in an answer is one header, whatever it holds."""
+    body = json.dumps(right).encode()
+    ids = b"X-Request-Id: a\xff%0d%0aSet-Cookie: b=c\r\n"
+    answer = said(
+        served, PREDICT + ids + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )
+    head, _, _ = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"x-request-id: a\xff%0d%0aSet-Cookie: b=c" in head.split(b"\r\n")
+    assert not any(line.lower().startswith(b"set-cookie") for line in head.split(b"\r\n"))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /health?" + b"a" * 2 * MAX_HEAD + b" HTTP/1.1\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nX: " + b"a" * 2**23 + b"\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n" + b"X: a\r\n" * 2**20 + b"\r\n",
+        b"GET /health HTTP/1.1\r\n" + b"X" * 2**23,
+        b"GET /" + b"a" * 2**23,
+    ],
+    ids=["query", "value", "many", "name", "path"],
+)
+def test_a_head_beyond_the_bound_is_refused(served: Any, head: bytes) -> None:
+    """Long or without end: its connection is closed, and the next request is answered."""
+    assert said(served, head, end=False).partition(b" ")[2][:3] in (b"400", b"")
+    assert httpx.get(f"{served.url}/health", timeout=30).status_code == 200
+
+
+def test_a_head_within_the_bound_is_read(served: Any) -> None:
+    """In one piece, and in many."""
+    head = b"GET /health HTTP/1.1\r\nConnection: close\r\nX: " + b"a" * (MAX_HEAD - 200) + b"\r\n\r\n"
+    assert said(served, head).startswith(b"HTTP/1.1 200 ")
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(head), 4000):
+            client.sendall(head[at : at + 4000])
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[int]:
+    """A port at which an app that answers 200 listens through the protocol."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(app, http=Connection, lifespan="off", log_config=None)
+    config.load()
+    server = uvicorn.Server(config)
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(
+        lambda: Connection(config=config, server_state=server.server_state, app_state={}), "127.0.0.1", 0
+    )
+    async with listener:
+        yield listener.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n\r\nGET"])
+def test_a_head_that_stops_is_closed(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """Nothing, or a part of a request, the first or a later one: its connection is not held for ever."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+
+    async def wait() -> bytes:
+        async with listening() as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            answer = await reader.read()  # to the end: the server closes
+            writer.close()
+            return answer
+
+    answer = asyncio.run(asyncio.wait_for(wait(), 60))
+    assert answer.count(b"HTTP/1.1 200") == sent.count(b"\r\n\r\n")
+
+
+def test_a_request_in_work_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline is the head's: a body that comes later is not cut off by it."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+
+    async def wait() -> bytes:
+        async with listening() as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST / HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{")
+            await asyncio.sleep(0.2)
+            writer.write(b"}")
+            return await reader.read()
+
+    assert b"HTTP/1.1 200" in asyncio.run(asyncio.wait_for(wait(), 60))
