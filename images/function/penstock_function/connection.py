@@ -33,6 +33,14 @@ class Connection(HttpToolsProtocol):
         self._have_head()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client that has sent all may still read: what it asked for is answered before the connection ends."""
+        cycle = self.cycle
+        if cycle is None or cycle.more_body or cycle.response_complete:
+            return False
+        cycle.keep_alive = False
+        return True
+
     def data_received(self, data: bytes) -> None:
         """Pieces of a head are counted but for the first, which may have been the end of another request."""
         if self._in_head:

@@ -92,6 +92,17 @@ def test_a_header_cannot_bring_another_into_the_answer(served: Any, right: dict[
     assert not any(line.lower().startswith(b"set-cookie") for line in head.split(b"\r\n"))
 
 
+@pytest.mark.parametrize("rows", [1, 2000])
+def test_who_sends_no_more_still_gets_the_answer(served: Any, right: dict[str, Any], rows: int) -> None:
+    """A client may end its side once it has asked; it is answered whole, be it at once or by the thread for large bodies."""
+    body = json.dumps([right] * rows).encode()
+    head, _, answer = said(served, PREDICT + b"Content-Length: %d\r\n\r\n" % len(body) + body).partition(
+        b"\r\n\r\n"
+    )
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert len(json.loads(answer)["predictions"]) == rows
+
+
 @pytest.mark.parametrize(
     "head",
     [
