@@ -111,7 +111,7 @@ class Items:
             for source in self.sources(run, interval)
         }
         spec = {
-            **self._spec("task", "label", "time", "id", "slices"),
+            **self._spec("task", "label", "time", "id", "slices", "sensitive"),
             "window": {"start": _iso(run.window[0].start), "end": _iso(run.interval.end)},
             "validation_start": _iso(pipeline.holdout.before(holdout)),
             "holdout_start": _iso(holdout),
@@ -132,12 +132,13 @@ class Items:
         return self._item("train", record, spec, inputs)
 
     def _register(self, record: Record) -> Item:
-        pipeline = self.pipeline
+        pipeline, function = self.pipeline, self.pipeline.function
         spec = {
             **self._spec("task", "label", "problem"),
             "function": pipeline.function_name,
             "output": pipeline.function_output,
             "tolerance": pipeline.gates.parity.tolerance if pipeline.gates.parity else 1e-6,
+            "log": {"rate": function.log, "sensitive": sorted(pipeline.sensitive)} if function.log else None,
             "window_end": _iso(record.run.interval.end),
         }
         return self._item("register", record, spec, {"train": self._only(record, "train")})

@@ -1,7 +1,8 @@
 """The artifact store: immutable folders under a URI that fsspec can reach, each won by one attempt.
 
 Layout: `{store}/{pipeline}/{stage}/{key}/{attempt}/…` and, created last and exclusively,
-`{store}/{pipeline}/{stage}/{key}/_result.json`. Run records lie under `{store}/{pipeline}/_runs/`.
+`{store}/{pipeline}/{stage}/{key}/_result.json`. Run records lie under `{store}/{pipeline}/_runs/`, logged predictions under
+`{store}/{pipeline}/_predictions/`.
 """
 
 from __future__ import annotations
@@ -99,7 +100,10 @@ class Store:
 
     def create_json(self, relative: str, value: Any) -> bool:
         """Create a JSON file whole, only where none is: True for the one writer that wins."""
-        data = _encode(value)
+        return self.create(relative, _encode(value))
+
+    def create(self, relative: str, data: bytes) -> bool:
+        """Create a file whole, only where none is: True for the one writer that wins."""
         with self._named_errors("write", relative):
             if not self.local:
                 try:

@@ -37,6 +37,7 @@ class Contract:
     time: str
     id: str
     slices: tuple[str, ...]
+    sensitive: tuple[str, ...]
     start: datetime
     end: datetime
     validation_start: datetime
@@ -51,6 +52,7 @@ class Contract:
             time=spec["time"],
             id=spec["id"],
             slices=tuple(spec["slices"]),
+            sensitive=tuple(spec["sensitive"]),
             start=datetime.fromisoformat(spec["window"]["start"]),
             end=datetime.fromisoformat(spec["window"]["end"]),
             validation_start=datetime.fromisoformat(spec["validation_start"]),
@@ -96,6 +98,7 @@ def check_columns(frame: object, contract: Contract) -> DataFrame:
 def _missing(types: Mapping[str, str], contract: Contract) -> list[str]:
     asked = {**{name: f"the {role} column" for name, role in contract.roles.items()}}
     asked |= {name: "a slice of the spec" for name in contract.slices if name not in asked}
+    asked |= {name: "sensitive by the spec" for name in contract.sensitive if name not in asked}
     found = ", ".join(types) or "none"
     faults = [
         f"column {name!r} ({role}) is missing; columns found: {found}"

@@ -28,6 +28,7 @@ class Manifest:
     tolerance: float
     environment: Mapping[str, str]
     reference: Mapping[str, Any]
+    log: Mapping[str, Any] | None
 
 
 def write(folder: Path, manifest: Manifest, model: bytes, samples: Path) -> str:
@@ -53,6 +54,7 @@ def write(folder: Path, manifest: Manifest, model: bytes, samples: Path) -> str:
         "files": files,
         "environment": dict(manifest.environment),
         "reference": dict(manifest.reference),
+        "log": None if manifest.log is None else dict(manifest.log),
     }
     data = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
     (folder / MANIFEST).write_bytes(data)

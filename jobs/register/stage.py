@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def _package(work: Work, train: StageResult, features: StageResult, graph: Any, 
         tolerance=spec["tolerance"],
         environment=provenance.libraries(),
         reference=reference.row(usual["columns"], facts["inputs"]),
+        log=_log(work, facts["inputs"]),
     )
     folder = work.scratch / f"package-{version}"
     samples = work.fetch("train", "samples.json")
@@ -88,6 +90,15 @@ def _package(work: Work, train: StageResult, features: StageResult, graph: Any, 
         print(f"signed: the public key is {signer}", flush=True)
     work.put(folder, "package")
     return _Made(version, read_manifest(folder)[1], digest, package.fault(folder))
+
+
+def _log(work: Work, inputs: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
+    """What the function logs: where the spec says so, with those of its sensitive columns that the function is given."""
+    asked = work.spec["log"]
+    if asked is None:
+        return None
+    sensitive = [entry["name"] for entry in inputs if entry["name"] in asked["sensitive"]]
+    return {"pipeline": work.request.pipeline, "rate": asked["rate"], "sensitive": sensitive}
 
 
 def _register(work: Work, train: StageResult, graph: Any, model_dir: Path) -> tuple[_Made, str, str]:

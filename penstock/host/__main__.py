@@ -1,4 +1,4 @@
-"""`python -m penstock.host --state DIR --port N [--bind ADDRESS]`: the function host in the foreground."""
+"""`python -m penstock.host --state DIR --port N [--bind ADDRESS] [--store URI]`: the function host in the foreground."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from penstock import signatures
+from penstock import settings, signatures
 from penstock.errors import PenstockError
 from penstock.host.limits import Limits
 from penstock.host.server import serve
@@ -30,10 +30,14 @@ def main() -> int:
         type=Path,
         help=f"public keys, of which one must have signed a package (default: those in {signatures.PUBLIC_KEYS}, if any)",
     )
+    parser.add_argument(
+        "--store", help="URI of the store that prediction logs go to (default: this installation's)"
+    )
     options = parser.parse_args()
     try:
         signatures.trust(options.key)
-        serve(options.state, options.bind, options.port, Limits())
+        store = options.store or settings.load().store
+        serve(options.state, options.bind, options.port, Limits(), store)
     except PenstockError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from penstock.host.compaction import Compaction
 from penstock.host.errors import HostError, storage_error
 from penstock.host.functions import Functions
 from penstock.host.limits import Limits
@@ -45,14 +46,18 @@ class _Traffic(BaseModel):
 
 
 class Host:
-    """Answers requests about the functions of one state folder; `record` says who and where the host is."""
+    """Answers requests about the functions of one state folder; `record` says who and where the host is.
 
-    def __init__(self, state: StateFolder, record: HostRecord, limits: Limits) -> None:
+    What the functions log of their predictions it takes to `store` (a URI).
+    """
+
+    def __init__(self, state: StateFolder, record: HostRecord, limits: Limits, store: str) -> None:
         self._state = state
         self._record = record
         self._limits = limits
         self._functions = Functions(state, limits)
         self._proxy = Proxy(self._functions, limits)
+        self._compaction = Compaction(state.predictions, store, limits)
         self._token = state.token().encode()
 
     def app(self, *, loopback: bool) -> Starlette:
@@ -83,9 +88,11 @@ class Host:
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self._functions.start()
+        self._compaction.start()
         try:
             yield
         finally:
+            await self._compaction.close()
             await self._functions.close()
             await self._proxy.close()
 

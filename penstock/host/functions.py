@@ -183,7 +183,7 @@ class Functions:
         self, name: str, revision: str, staged: Path, publish: Callable[[Path, str, str], None]
     ) -> None:
         function = self._functions.get(name) or self._new(name)
-        runner = Runner(revision, staged, function.log, self._limits, function.changes)
+        runner = self._runner(name, function, revision, staged)
         runner.start()
         try:
             await runner.proved()
@@ -255,6 +255,7 @@ class Functions:
         function.changes.notify()
         await asyncio.gather(*(runner.drain() for runner in function.runners()))
         function.log.remove()
+        await asyncio.to_thread(shutil.rmtree, self._state.predictions / name, ignore_errors=True)
 
     # -- parts of these -------------------------------------------------------------------------------------
 
@@ -304,9 +305,10 @@ class Functions:
     def _new(self, name: str) -> Function:
         return Function(FunctionLog(self._state.log(name), self._limits.log_bytes))
 
-    def _runner(self, name: str, function: Function, revision: str) -> Runner:
-        package = self._state.package(name, revision)
-        return Runner(revision, package, function.log, self._limits, function.changes)
+    def _runner(self, name: str, function: Function, revision: str, staged: Path | None = None) -> Runner:
+        package = staged or self._state.package(name, revision)
+        spool = self._state.predictions / name
+        return Runner(revision, package, spool, function.log, self._limits, function.changes)
 
     def _get(self, name: str) -> Function:
         if name not in self._functions:

@@ -39,5 +39,7 @@ class Limits:
 
     # Written private memory of one runtime (RLIMIT_DATA); a runtime with a small model has about a tenth.
     memory_bytes: int = 2048 * MIB
+    # How often complete segments of prediction logs are looked for, and taken to the store; one is complete within the hour.
+    compact_seconds: float = 60.0
     # Each function keeps two log files of this size.
     log_bytes: int = MIB

@@ -18,8 +18,18 @@ from penstock.host.output import event_in, lines_of
 from penstock.signatures import PUBLIC_KEYS
 from penstock.targets import RevisionStatus
 
-# All that a runtime gets of the host's environment: nothing that may hold a secret.
-_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", PUBLIC_KEYS)
+# All that a runtime gets of the host's environment: no secret but the one that it needs to hide others.
+_INHERITED = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    PUBLIC_KEYS,
+    "PENSTOCK_LOG_KEY",
+)
 
 
 class State(StrEnum):
@@ -52,11 +62,11 @@ class Runner:
     """The process of one revision. All methods belong to the host's event loop.
 
     It serves at `127.0.0.1:port` while `state` is READY. Unless `keep` was called, it is not started again once
-    it has ended.
+    it has ended. It spools its prediction log in the folder `spool`.
     """
 
     def __init__(
-        self, revision: str, package: Path, log: FunctionLog, limits: Limits, changes: Changes
+        self, revision: str, package: Path, spool: Path, log: FunctionLog, limits: Limits, changes: Changes
     ) -> None:
         self.revision = revision
         self.package = package
@@ -65,6 +75,7 @@ class Runner:
         self.restarts = 0
         self.error: str | None = None
         self.in_flight = 0
+        self._spool = spool
         self._log = log
         self._limits = limits
         self._changes = changes
@@ -220,7 +231,7 @@ class Runner:
     def _command(self) -> list[str]:
         return launch.command(
             sys.executable, "-P", "-m", "penstock_function", "--package", str(self.package),
-            "--port", "0", "--bind", "127.0.0.1",
+            "--port", "0", "--bind", "127.0.0.1", "--log", str(self._spool),
             memory_bytes=self._limits.memory_bytes,
         )  # fmt: skip
 

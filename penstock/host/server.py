@@ -27,8 +27,10 @@ _LOCK_SECONDS = 5.0
 _log = logging.getLogger("penstock.host")
 
 
-def serve(folder: Path, bind: str, port: int, limits: Limits) -> None:
+def serve(folder: Path, bind: str, port: int, limits: Limits, store: str) -> None:
     """Serve the functions of `folder` on `bind`:`port` (0: any free port) until SIGTERM or SIGINT.
+
+    Their prediction logs go to the `store`, a URI.
 
     Raises PenstockError when the folder has a host already, or the address cannot be had.
     """
@@ -43,7 +45,7 @@ def serve(folder: Path, bind: str, port: int, limits: Limits) -> None:
             state = StateFolder(folder)
             end_orphans(state.root)
             with _listen(bind, port) as listener:
-                _serve(state, bind, listener, limits)
+                _serve(state, bind, listener, limits, store)
     except Timeout:
         raise PenstockError(
             f"{folder} has a function host already: {_holder(folder)}",
@@ -51,7 +53,7 @@ def serve(folder: Path, bind: str, port: int, limits: Limits) -> None:
         ) from None
 
 
-def _serve(state: StateFolder, bind: str, listener: socket.socket, limits: Limits) -> None:
+def _serve(state: StateFolder, bind: str, listener: socket.socket, limits: Limits, store: str) -> None:
     address = ipaddress.ip_address(bind)
     shown = ("127.0.0.1" if address.version == 4 else "::1") if address.is_unspecified else bind
     shown = f"[{shown}]" if ":" in shown else shown
@@ -64,7 +66,7 @@ def _serve(state: StateFolder, bind: str, listener: socket.socket, limits: Limit
     )
     try:
         state.open()
-        host = Host(state, record, limits)
+        host = Host(state, record, limits, store)
         # It listens already: whoever reads this waits for the first answer instead of being refused.
         write_atomic(state.record, record.model_dump_json().encode())
     except OSError as error:

@@ -5,6 +5,7 @@ host.json                           where the running host is: url, pid, creatio
 functions/<name>/revisions/<rev>/   immutable packages
 functions/<name>/traffic.json       the live pointer
 logs/<name>.log                     what the function printed
+predictions/<name>/                 its prediction log, until it is in the store
 incoming/                           uploads and removals under way; emptied when a host starts
 """
 
@@ -58,13 +59,14 @@ class StateFolder:
         self.record = self.root / "host.json"
         self._functions = self.root / "functions"
         self._incoming = self.root / "incoming"
+        self.predictions = self.root / "predictions"
 
     def open(self) -> None:
         """Make the folders, and clear away what an earlier host left unfinished."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._incoming.exists():
             shutil.rmtree(self._incoming)
-        for folder in (self._functions, self._incoming, self.root / "logs"):
+        for folder in (self._functions, self._incoming, self.predictions, self.root / "logs"):
             folder.mkdir(exist_ok=True, mode=0o700)
         sync_folder(self.root)
 

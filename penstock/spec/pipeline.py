@@ -70,13 +70,14 @@ class Resources(BaseModel):
 
 
 class Function(BaseModel):
-    """The live function: its name (the pipeline's by default), where it runs, and what it answers."""
+    """The live function: its name (the pipeline's by default), where it runs, what it answers, and which share is logged."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=NAME)] | None = None
     target: Literal["embedded"] = "embedded"
     output: Literal["probability", "prediction"] | None = None
+    log: Annotated[float, Field(ge=0, le=1)] = 0
 
 
 class Pipeline(BaseModel):
@@ -109,6 +110,7 @@ class Pipeline(BaseModel):
     expectations: Annotated[str, Field(pattern=NAME)] | None = None
     gates: Gates = Gates()
     slices: list[str] = []
+    sensitive: list[str] = []
     function: Function = Function()
     resources: dict[StageName, Resources] = {}
     runner: Literal["process", "kubernetes"] | None = None

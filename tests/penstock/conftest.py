@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -41,11 +42,16 @@ def _model(offset: float) -> bytes:
 def make_function(tmp_path_factory: pytest.TempPathFactory) -> MakeFunction:
     """Builds the package of version N of a function that answers x + N; `sample` is what its sample claims for 1.
 
-    `offset`: what it adds instead of N.
+    `offset`: what it adds instead of N; `log`: what it logs of its predictions.
     """
 
     def make(
-        version: int, name: str = "shift", *, sample: float | None = None, offset: int | None = None
+        version: int,
+        name: str = "shift",
+        *,
+        sample: float | None = None,
+        offset: int | None = None,
+        log: dict[str, Any] | None = None,
     ) -> Path:
         folder = tmp_path_factory.mktemp(f"{name}-{version}-")
         added = version if offset is None else offset
@@ -71,6 +77,7 @@ def make_function(tmp_path_factory: pytest.TempPathFactory) -> MakeFunction:
             "tolerance": 1e-9,
             "files": {path: hashlib.sha256(content).hexdigest() for path, content in files.items()},
             "environment": {},
+            "log": log,
         }
         (folder / "function.json").write_text(json.dumps(manifest))
         return folder

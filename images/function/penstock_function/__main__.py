@@ -3,6 +3,9 @@
 Without `--package` it serves at once and waits for OpenWhisk's `POST /init`. It says on stdout, as JSON lines,
 when it is ready and on which port; SIGTERM ends it after the requests in hand are answered.
 
+With `--log DIR` it spools the prediction log there that its package asks for (penstock_function.spool); the key by which
+sensitive columns are hashed is PENSTOCK_LOG_KEY, and without it they are left out.
+
 Exit codes: 0 stopped by a signal, 1 the port cannot be had, 2 wrong arguments, 3 the package is refused.
 """
 
@@ -65,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Until the server takes signals over, and again when it has drained: leave, and leave well.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
-    service = Service(keys)
+    service = Service(keys, options.log, os.environ.get("PENSTOCK_LOG_KEY"))
     if options.package is not None:
         try:
             service.serve(Package.load(options.package, keys))
@@ -96,7 +99,10 @@ def main(arguments: list[str] | None = None) -> int:
         proxy_headers=False,  # nothing here asks who the client is
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    _Server(config, listener, service).run([listener])
+    try:
+        _Server(config, listener, service).run([listener])
+    finally:  # by the signal that uvicorn raises anew, too
+        service.close()
     return 0
 
 
@@ -112,6 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--port", type=_port, default=8080, help="0 takes a free one and says which (default 8080)"
+    )
+    parser.add_argument(
+        "--log", metavar="DIR", type=Path, help="where a prediction log is spooled, if at all"
     )
     parser.add_argument("--bind", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
     return parser

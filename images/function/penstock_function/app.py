@@ -41,8 +41,10 @@ class Predict:
             body = await read_body(scope, receive, MAX_BODY)
             if scope["query_string"] and _explained(scope["query_string"]):
                 rows = len(service.served().inputs) + 1
-                return Reply(200, await service.work(service.explain_json, body, times=rows))
-            return Reply(200, await service.answer(body))
+                answer, logged = await service.work(service.explain_json, body, times=rows)
+            else:
+                answer, logged = await service.answer(body)
+            return Reply(200, answer, rows=logged)
 
         await serve(service, "/predict", scope, send, work)
 

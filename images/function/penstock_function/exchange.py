@@ -14,6 +14,7 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from penstock_function import logs
+from penstock_function.prediction_log import Row
 from penstock_function.service import Body, Refusal, Service
 
 BODY_SECONDS = 30.0  # a client that takes longer to send its body is cut off
@@ -23,12 +24,14 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is sent: a status, a body with its type, and headers beside the usual ones."""
+    """What is sent, a status, a body with its type, and headers beside the usual ones; and what is logged of it."""
 
     status: int
     body: bytes
     headers: Headers = ()
     kind: bytes = b"application/json"
+    #: What of the answer goes to the prediction log.
+    rows: Sequence[Row] = ()
 
     @classmethod
     def refusing(cls, refusal: Refusal) -> Reply:
@@ -89,6 +92,9 @@ def _too_large(limit: int) -> Refusal:
 #: By these a caller knows its request again, in the reply and in the log: its own id, and W3C's trace context.
 _TRACED = frozenset({b"x-request-id", b"traceparent"})
 
+#: What of a request's own id is logged; a UUID has 36.
+_ID_CHARACTERS = 128
+
 
 async def serve(
     service: Service,
@@ -122,7 +128,11 @@ async def serve(
         reply = Reply(500, orjson.dumps({"error": f"the model failed: {type(error).__name__}"}))
     before_reply()
     await respond(send, reply, headers)
-    service.metrics.answered(path, reply.status, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    service.metrics.answered(path, reply.status, seconds)
+    if reply.rows:
+        own = (value.decode("latin-1")[:_ID_CHARACTERS] for name, value in traced if name == b"x-request-id")
+        service.log(reply.rows, next(own, None), seconds)
 
 
 async def respond(send: Send, reply: Reply, headers: Headers) -> None:

@@ -24,14 +24,18 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
+#: From an answer its score: None where the model had no number for it.
+Score = Callable[[Mapping[str, Any]], float | None]
+
+
 class Scores(Collector):
     """How the answers spread: the probability of the second of two classes, of the surest of more, or the number itself.
 
     The bounds of a number are the tenths of Spark's own answers to the samples.
     """
 
-    def __init__(self, package: Package) -> None:
-        self._score = _score(package)
+    def __init__(self, package: Package, score: Score) -> None:
+        self._score = score
         if package.classes:
             bounds = [tenth / 10 for tenth in range(1, 11)]
         else:
@@ -65,9 +69,12 @@ class Scores(Collector):
         )
 
 
-def _score(package: Package) -> Callable[[Mapping[str, Any]], float | None]:
+def score_of(package: Package) -> Score | None:
+    """What an answer's score is; None of classes without their probabilities, which have none."""
     if not package.classes:
         return itemgetter("prediction")
+    if package.output == "prediction":
+        return None
     if len(package.classes) == 2:
         second = str(package.classes[1])
         return lambda answer: answer["probability"][second]
@@ -109,6 +116,13 @@ class Metrics:
         self._errors = Counter(
             "penstock_errors", "Requests refused or failed, by kind.", ["kind"], registry=self._registry
         )
+        self._logged = Counter(
+            "penstock_logged_rows",
+            "Rows sampled for the prediction log: written, or dropped as the writer was behind (backlog), the spool full, or"
+            " the disk failed.",
+            ["outcome"],
+            registry=self._registry,
+        )
         self._model = Gauge(
             "penstock_model_info",
             "The model that answers; always 1.",
@@ -146,12 +160,16 @@ class Metrics:
         """Count a refusal or failure; `kind` is one of a few words of ours."""
         self._errors.labels(kind).inc()
 
+    def logged(self, outcome: str, rows: int) -> None:
+        """Count rows of the prediction log by what became of them: written, backlog, full or disk."""
+        self._logged.labels(outcome).inc(rows)
+
     def serves(self, package: Package) -> None:
         """Name the model that answers."""
         self._model.labels(package.name, package.version, package.key).set(1)
-        # Classes without their probabilities have no score.
-        if not package.classes or package.output == "probability":
-            self._scores = Scores(package)
+        score = score_of(package)
+        if score is not None:
+            self._scores = Scores(package, score)
             self._registry.register(self._scores)
 
     def text(self) -> bytes:

@@ -109,7 +109,8 @@ class Infer:
         if not isinstance(request, dict):
             raise malformed(f"the body is {describe(request)}, expected an object with `inputs`")
         records = _records(request.get("inputs"), memoryview(body)[end:])
-        made = tensors.outputs(self._service.score(records), package.classes)
+        answers, rows = self._service.score(records)
+        made = tensors.outputs(answers, package.classes)
         wanted = _wanted(request, made)
         answer: dict[str, Any] = {"model_name": package.name, "model_version": package.version}
         if isinstance(request.get("id"), str):
@@ -125,9 +126,10 @@ class Infer:
             answer["outputs"].append(described)
         head = orjson.dumps(answer)
         if not tail:
-            return Reply(200, head)
+            return Reply(200, head, rows=rows)
         length = str(len(head)).encode("ascii")
-        return Reply(200, b"".join([head, *tail]), [(JSON_LENGTH, length)], b"application/octet-stream")
+        whole = b"".join([head, *tail])
+        return Reply(200, whole, [(JSON_LENGTH, length)], b"application/octet-stream", rows)
 
 
 def _refusing(refusal: Refusal) -> Reply:

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from penstock_function import archive, logs
 from penstock_function.exchange import ClientGoneError, Reply, read_body, respond, serve
 from penstock_function.package import Package, PackageError
+from penstock_function.prediction_log import Row
 from penstock_function.records import describe
 from penstock_function.service import Body, Refusal, Service, parse
 
@@ -105,12 +106,12 @@ class Run:
         async def work() -> Reply:
             if not self._init.done:
                 raise Refusal(403, "not_ready", "the function is not initialised: POST /init comes first")
-            answer = await self._service.work(self._activate, await read_body(scope, receive, MAX_RUN))
-            return Reply(200, orjson.dumps(answer))
+            answer, rows = await self._service.work(self._activate, await read_body(scope, receive, MAX_RUN))
+            return Reply(200, orjson.dumps(answer), rows=rows)
 
         await serve(self._service, "/run", scope, send, work, _refusing, _end_of_activation)
 
-    def _activate(self, body: Body) -> dict[str, Any]:
+    def _activate(self, body: Body) -> tuple[dict[str, Any], list[Row]]:
         activation = parse(body)
         value = _member(activation, "value")
         _in_time(activation)

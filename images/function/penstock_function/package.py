@@ -42,6 +42,15 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """Which answers are logged, for which pipeline: a share of them (0 to 1), and the inputs that nobody may read."""
+
+    pipeline: str
+    rate: float
+    sensitive: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Samples:
     """Records with the answers that Spark gave for them, in the same order."""
 
@@ -64,6 +73,8 @@ class Package:
     environment: Mapping[str, str]
     #: A usual value for each column, which a record is compared with; None in a package that has none.
     reference: Mapping[str, Any] | None
+    #: None where nothing is logged.
+    log: Log | None
     samples: Samples
     model: bytes = field(repr=False)
 
@@ -121,6 +132,7 @@ class Package:
             tolerance=float(manifest["tolerance"]),
             environment=manifest.get("environment", {}),
             reference=manifest.get("reference"),
+            log=_log(manifest.get("log")),
             samples=_samples(content[SAMPLES]),
             model=content[MODEL],
         )
@@ -136,6 +148,10 @@ def _check_signature(data: bytes, read: Callable[[str], bytes], keys: Sequence[V
             f"{SIGNATURE} is no signature of this {MANIFEST} by any of the {len(keys)} keys that are trusted:"
             " it was changed, or signed by another"
         )
+
+
+def _log(value: Mapping[str, Any] | None) -> Log | None:
+    return None if value is None else Log(value["pipeline"], value["rate"], frozenset(value["sensitive"]))
 
 
 def _json_object(data: bytes, name: str) -> dict[str, Any]:
@@ -203,6 +219,12 @@ def _faults(manifest: Mapping[str, Any]) -> list[str]:
     inputs = manifest.get("inputs")
     if check("inputs", isinstance(inputs, list) and bool(inputs), "a list of one or more columns"):
         faults.extend(_input_faults(cast("list[Any]", inputs)))
+        names = [entry.get("name") for entry in cast("list[Any]", inputs) if isinstance(entry, dict)]
+        check(
+            "log",
+            _is_log(manifest.get("log"), names),
+            "nothing, or the name of a pipeline, a rate above 0 to 1, and sensitive inputs",
+        )
     reference = manifest.get("reference")
     check("reference", reference is None or isinstance(reference, dict), "an object, or nothing")
     return faults
@@ -223,6 +245,23 @@ def _input_faults(inputs: Sequence[Any]) -> list[str]:
         else:
             seen.add(name)
     return faults
+
+
+def _is_log(log: Any, inputs: Sequence[Any]) -> bool:
+    if log is None:
+        return True
+    if not isinstance(log, dict) or log.keys() != {"pipeline", "rate", "sensitive"}:
+        return False
+    rate, pipeline, sensitive = log["rate"], log["pipeline"], log["sensitive"]
+    return (
+        isinstance(pipeline, str)
+        and bool(_TOKEN.fullmatch(pipeline))
+        and type(rate) in (int, float)
+        and 0 < rate <= 1
+        and isinstance(sensitive, list)
+        # One that is misspelt would be logged as it is.
+        and all(name in inputs for name in sensitive)
+    )
 
 
 def _digests(files: Any) -> bool:

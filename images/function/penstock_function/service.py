@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -13,6 +14,8 @@ from penstock_function.batching import Batches
 from penstock_function.explanation import Explainer, hindrance
 from penstock_function.metrics import Metrics
 from penstock_function.package import Package, PackageError
+from penstock_function.prediction_log import PredictionLog
+from penstock_function.prediction_log import Row as LoggedRow
 from penstock_function.records import Fault, InputError, Row, describe
 from penstock_function.scorer import Scorer
 
@@ -58,14 +61,28 @@ class Refusal(Exception):
         return {"error": str(self), "faults": self.faults} if self.faults else {"error": str(self)}
 
 
+class Scored(NamedTuple):
+    """The answers to the records of a request, and the rows that are logged of them once it is answered."""
+
+    answers: list[dict[str, Any]]
+    rows: list[LoggedRow]
+
+
 class Service:
     """One function: at first without a model, then serving one proven package for the rest of its life.
 
     `keys`: those one of which must have signed what it is given to load; none where anything may be loaded.
+    Where a package asks for a prediction log, it is written into the folder `spool`, if there is one; with `log_key`
+    sensitive columns are hashed, and left out otherwise.
     """
 
-    def __init__(self, keys: Sequence[VerifyKey] = ()) -> None:
+    def __init__(
+        self, keys: Sequence[VerifyKey] = (), spool: Path | None = None, log_key: str | None = None
+    ) -> None:
         self.keys = keys
+        self._spool = spool
+        self._log_key = log_key
+        self._log: PredictionLog | None = None
         self._in_work = 0
         self.metrics = Metrics(lambda: self._in_work)
         self.reason = "no package yet: waiting for POST /init"
@@ -111,21 +128,35 @@ class Service:
         self._wraps = all(field.name != "records" for field in package.inputs)
         self.headers = [(VERSION_HEADER, package.version.encode("ascii"))]
         self.metrics.serves(package)
+        if package.log is not None and self._spool is not None:
+            self._log = PredictionLog(package, self._spool, self._log_key, self.metrics)
         self._scorer, self._explainer = scorer, explainer
 
-    def predict(self, value: Any) -> dict[str, Any]:
-        """The answer to a parsed body: one record or many.
+    def log(self, rows: Sequence[LoggedRow], request: str | None, seconds: float) -> None:
+        """Log rows of a request that has been answered (PredictionLog.write)."""
+        assert self._log is not None
+        self._log.write(rows, request, seconds)
+
+    def close(self) -> None:
+        """Write out what is logged: nothing more is answered."""
+        if self._log is not None:
+            self._log.close()
+
+    def predict(self, value: Any) -> tuple[dict[str, Any], list[LoggedRow]]:
+        """The answer to a parsed body, one record or many, and what is logged of it.
 
         Raises:
             Refusal: 422 when the records do not fit the model, 503 when there is no model yet.
         """
         self.served()
         if self._is_record(value):
-            return self._one(self.score([value]))
-        return self._many(self.score(self._records(value)))
+            answers, rows = self.score([value])
+            return self._one(answers), rows
+        answers, rows = self.score(self._records(value))
+        return self._many(answers), rows
 
-    def explain(self, value: Any) -> dict[str, Any]:
-        """The answer to one record, and under `explanation` what moved it (Explainer.explain).
+    def explain(self, value: Any) -> tuple[dict[str, Any], list[LoggedRow]]:
+        """As `predict`, of one record alone, and under `explanation` what moved it (Explainer.explain).
 
         Raises:
             Refusal: 422 for anything but one record that fits the model, or where the model is not one to be explained;
@@ -138,8 +169,8 @@ class Service:
             raise _misshapen(
                 describe(value), "one record (a JSON object), as answers are explained one by one"
             )
-        answer = self._one(self.score([value]))
-        return {**answer, "explanation": self._explainer.explain(value)}
+        answers, rows = self.score([value])
+        return {**self._one(answers), "explanation": self._explainer.explain(value)}, rows
 
     async def work(self, function: Callable[[Body], T], body: Body, times: int = 1) -> T:
         """`function(body)`, on a thread if it would hold up the event loop: if the body is large, or is scored many `times`.
@@ -159,7 +190,7 @@ class Service:
         finally:
             self._in_work -= 1
 
-    async def answer(self, body: Body) -> bytes:
+    async def answer(self, body: Body) -> tuple[bytes, list[LoggedRow]]:
         """As `predict`, from JSON to JSON: one small record in a batch with those that others sent, a large body on a thread.
 
         Raises:
@@ -172,8 +203,7 @@ class Service:
         ):
             answer = await self._batches.answer(row)
             if answer is not None:
-                self.metrics.scored([answer])
-                return orjson.dumps(self._one([answer]))
+                return self._to_json(body, [answer])
         return await self.work(self.predict_json, body)
 
     def _score_batch(self, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
@@ -184,7 +214,7 @@ class Service:
         except Exception:  # whose row it was comes out where each is scored alone
             return [None] * len(rows)
 
-    def predict_json(self, body: Body) -> bytes:
+    def predict_json(self, body: Body) -> tuple[bytes, list[LoggedRow]]:
         """As `predict`, from JSON to JSON.
 
         Raises:
@@ -194,17 +224,25 @@ class Service:
         few = len(body) <= MAX_RECORDS or body.count(b"{") <= MAX_RECORDS
         answers = self._scorer.score_json(body) if few and self._scorer is not None else None
         if answers is None:
-            return orjson.dumps(self.predict(parse(body)))
-        self.metrics.scored(answers)
-        return orjson.dumps(self._many(answers) if body[:1] == b"[" else self._one(answers))
+            answer, rows = self.predict(parse(body))
+            return orjson.dumps(answer), rows
+        return self._to_json(body, answers)
 
-    def explain_json(self, body: Body) -> bytes:
+    def _to_json(self, body: Body, answers: list[dict[str, Any]]) -> tuple[bytes, list[LoggedRow]]:
+        self.metrics.scored(answers)
+        many = body[:1] == b"["
+        # Of such a body the records are only looked at where some of them are logged.
+        rows = [] if self._log is None else self._log.sample(lambda: _records(body, many), answers)
+        return orjson.dumps(self._many(answers) if many else self._one(answers)), rows
+
+    def explain_json(self, body: Body) -> tuple[bytes, list[LoggedRow]]:
         """As `explain`, from JSON to JSON.
 
         Raises:
             Refusal: also 400 when the body is not JSON.
         """
-        return orjson.dumps(self.explain(parse(body)))
+        answer, rows = self.explain(parse(body))
+        return orjson.dumps(answer), rows
 
     def _is_record(self, value: Any) -> bool:
         return isinstance(value, dict) and not (self._wraps and "records" in value)
@@ -227,8 +265,8 @@ class Service:
             raise _misshapen("an empty array", "at least one record")
         return value
 
-    def score(self, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The answer to each of one or more records (Scorer.score), once there is a model.
+    def score(self, records: Sequence[Mapping[str, Any]]) -> Scored:
+        """The answer to each of one or more records (Scorer.score), once there is a model; and what is logged of them.
 
         Raises:
             Refusal: 422 when the records do not fit the model, 413 when they are more than MAX_RECORDS.
@@ -240,7 +278,7 @@ class Service:
         except InputError as error:
             raise Refusal(422, "input", str(error), error.faults) from error
         self.metrics.scored(answers)
-        return answers
+        return Scored(answers, [] if self._log is None else self._log.sample(lambda: records, answers))
 
 
 def parse(body: Body) -> Any:
@@ -264,6 +302,11 @@ def check_count(records: int) -> None:
         raise Refusal(
             413, "size", f"there are {records} records, at most {MAX_RECORDS} are scored in one request"
         )
+
+
+def _records(body: Body, many: bool) -> list[Any]:
+    value = parse(body)
+    return list(value) if many else [value]
 
 
 def _misshapen(found: str, expected: str) -> Refusal:

@@ -123,7 +123,7 @@ def test_an_answer_is_always_json(
     except TypeError:  # a whole number or text that orjson does not write
         return
     try:
-        answer = json.loads(service.predict_json(body), parse_constant=pytest.fail)
+        answer = json.loads(service.predict_json(body)[0], parse_constant=pytest.fail)
     except Refusal as refusal:
         answer = refusal.body()
     assert "faults" in answer or answer["prediction"] is None or isinstance(answer["prediction"], float)

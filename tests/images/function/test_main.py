@@ -92,6 +92,20 @@ def test_a_request_in_hand_is_answered_after_sigterm(
     assert process.popen.returncode == 0
 
 
+def test_the_prediction_log_outlives_its_process(
+    start: Callable[..., Any], make_package: Callable[..., Path], right: dict[str, Any], tmp_path: Path
+) -> None:
+    """What was answered before SIGTERM is logged when the process has ended, and nobody else may read it."""
+    log = {"pipeline": "flights", "rate": 1, "sensitive": ["carrier"]}
+    process = start("--package", str(make_package(log=log)), "--log", str(tmp_path / "spool"))
+    assert httpx.post(f"{process.url}/predict", json=[right] * 3, timeout=30).status_code == 200
+    assert process.end() == (0, "", "")
+    [segment] = (tmp_path / "spool").iterdir()
+    _, *rows = segment.read_text().splitlines()
+    assert [json.loads(row)["row"]["prediction"] for row in rows] == [1, 1, 1]
+    assert segment.stat().st_mode & 0o777 == 0o600
+
+
 def refusal(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The one line on stderr, as JSON."""
     assert done.stdout == ""

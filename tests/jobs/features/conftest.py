@@ -19,6 +19,7 @@ SPEC: dict[str, Any] = {
     "time": "at",
     "id": "order",
     "slices": ["city"],
+    "sensitive": [],
     "window": {"start": START.isoformat(), "end": END.isoformat()},
     "validation_start": "2024-01-11T00:00:00+00:00",
     "holdout_start": "2024-01-21T00:00:00+00:00",

@@ -44,6 +44,13 @@ def test_a_broken_contract_is_named(shop: Any, returned: str, said: str) -> None
     assert said in shop.refused(HEAD + returned)
 
 
+def test_a_sensitive_column_must_be_there(shop: Any) -> None:
+    """A name that is misspelt is told before there is a function that logs the column as it is."""
+    said = shop.refused(sensitive=["city", "adress"])
+    assert "column 'adress' (sensitive by the spec) is missing; columns found: order, at, late, city" in said
+    assert "in 1 way" in said
+
+
 def test_all_faults_come_at_once(shop: Any) -> None:
     """Three faults are told in one message, so that they are mended in one go."""
     message = shop.refused(HEAD + "orders.drop('late', 'at').withColumn('tags', F.array('city'))")

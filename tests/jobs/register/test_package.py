@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.register.package import Manifest, fault, write
-from penstock_function.package import Package
+from penstock_function.package import Log, Package
 from tests.jobs.small_packages import linear
 
 MANIFEST = Manifest(
@@ -22,6 +22,7 @@ MANIFEST = Manifest(
     tolerance=1e-6,
     environment={"pyspark": "4.1.4"},
     reference={"x": 0.25, "seats": 2},
+    log={"pipeline": "flights", "rate": 0.5, "sensitive": ["seats"]},
 )
 
 
@@ -45,6 +46,7 @@ def test_what_is_written_the_runtime_reads(tmp_path: Path, samples: Path) -> Non
         1e-6,
         {"pyspark": "4.1.4"},
     )
+    assert package.log == Log("flights", 0.5, frozenset({"seats"}))
     assert package.reference == {"x": 0.25, "seats": 2}
     assert fault(tmp_path / "package") is None
 

@@ -16,7 +16,7 @@ from jobs.common.tracking import connect
 from penstock.registry import CHALLENGER, CHAMPION, KEY, WINDOW_END
 from penstock.signatures import SIGNING_KEY, generate
 from penstock_function.explanation import Explainer
-from penstock_function.package import Package
+from penstock_function.package import Log, Package
 from penstock_function.scorer import Scorer
 from penstock_function.signature import public_keys
 from tests.jobs.frames import frame_of
@@ -66,6 +66,14 @@ def test_a_package_is_signed_where_there_is_a_key(
     printed = capfd.readouterr()
     assert f"signed: the public key is {public}" in printed.out
     assert private not in printed.out + printed.err + result.model_dump_json()
+
+
+def test_the_package_says_what_is_logged(project: Project) -> None:
+    """The spec's rate and those of its sensitive columns that the function is given; of the others it knows nothing."""
+    asked = {"rate": 0.5, "sensitive": ["id", "origin"]}
+    package = Package.load(project.path(project.register("flights", "good", log=asked), "package"))
+    assert package.log == Log("flights", 0.5, frozenset({"origin"}))
+    assert Package.load(project.path(project.register("delay", "good"), "package")).log is None
 
 
 def test_the_version_leads_to_everything(project: Project) -> None:

@@ -88,6 +88,7 @@ class Quarry:
             "time": "at",
             "id": "stone",
             "slices": ["colour"],
+            "sensitive": [],
             "window": {"start": START.isoformat(), "end": (START + timedelta(days=DAYS)).isoformat()},
             "validation_start": (START + timedelta(days=20)).isoformat(),
             "holdout_start": (START + timedelta(days=25)).isoformat(),
