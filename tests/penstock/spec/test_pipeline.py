@@ -113,6 +113,7 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
             "function: output 'probability' is for classes; allowed for task 'regression': 'prediction'",
         ),
         ({"task": "regression", "metric": "mae", "gates": {}, "balance": True}, "balances classes"),
+        ({"function": {"log": 1.5}}, "function.log: Input should be less than or equal to 1 (given: 1.5)"),
         (
             {"sources": [table("planes", connection="a", query="q")]},
             "at least one source needs a time column",
