@@ -6,6 +6,7 @@ pyspark is not imported: stages are known by their class names and asked for the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +16,7 @@ from jobs.bundle.frame import NOTHING, Frame, Number, Vector, edge
 from jobs.bundle.graph import Graph
 from jobs.bundle.sql import evaluate
 from jobs.bundle.sql.parser import parse
-from jobs.bundle.stages import TABLE
+from jobs.bundle.stages import TABLE, interaction
 
 _FITTED = frozenset(name.rsplit(".", 1)[-1] for name in TABLE)
 
@@ -37,11 +38,14 @@ _ESTIMATORS: MappingProxyType[str, str] = MappingProxyType(
         "MinMaxScaler": "MinMaxScalerModel",
         "MaxAbsScaler": "MaxAbsScalerModel",
         "PCA": "PCAModel",
+        "IDF": "IDFModel",
         "NaiveBayes": "NaiveBayesModel",
         "MultilayerPerceptronClassifier": "MultilayerPerceptronClassificationModel",
         "GeneralizedLinearRegression": "GeneralizedLinearRegressionModel",
         "IsotonicRegression": "IsotonicRegressionModel",
         "LogisticRegression": "LogisticRegressionModel",
+        "LinearSVC": "LinearSVCModel",
+        "OneVsRest": "OneVsRestModel",
         "LinearRegression": "LinearRegressionModel",
         "DecisionTreeClassifier": "DecisionTreeClassificationModel",
         "RandomForestClassifier": "RandomForestClassificationModel",
@@ -53,8 +57,8 @@ _ESTIMATORS: MappingProxyType[str, str] = MappingProxyType(
 )
 _VECTOR_TO_VECTOR = frozenset(
     {
-        "StandardScalerModel", "RobustScalerModel", "MinMaxScalerModel", "MaxAbsScalerModel", "Normalizer", "PCAModel",
-        "VectorIndexerModel", "VectorSlicer",
+        "StandardScalerModel", "RobustScalerModel", "MinMaxScalerModel", "MaxAbsScalerModel", "IDFModel", "Normalizer",
+        "PCAModel", "VectorIndexerModel", "VectorSlicer",
     }
 )  # fmt: skip
 _PACKAGES = ("org.apache.spark.ml.", "pyspark.ml.")
@@ -91,7 +95,7 @@ def fitted_name(class_name: str) -> str | None:
 
 
 def check_estimator(estimator: Any, inputs: Sequence[Field] | None = None) -> None:
-    """Check an unfitted pyspark estimator, pipelines within pipelines too.
+    """Check an unfitted pyspark estimator, pipelines within pipelines and OneVsRest's classifier too.
 
     Args:
         estimator: what `estimator(params)` returned: a Pipeline or a single stage.
@@ -99,11 +103,11 @@ def check_estimator(estimator: Any, inputs: Sequence[Field] | None = None) -> No
             within SQL statements, are checked as well.
 
     Raises:
-        UnsupportedStage: stages, or SQL statements, that have no ONNX form; every such stage is named.
+        UnsupportedStage: stages, SQL statements or inputs of a stage that have no ONNX form; every such stage is named.
         BundleError: a stage reads a column that neither the inputs nor a stage before it give.
     """
     stages = list(_walk(estimator))
-    check_supported(_class_name(stage) for stage in stages)
+    check_supported(_class_name(each) for stage in stages for each in dict.fromkeys((stage, base(stage))))
     for stage in stages:
         if type(stage).__name__ == "SQLTransformer":
             evaluate.check(parse(stage.getStatement()))
@@ -111,6 +115,12 @@ def check_estimator(estimator: Any, inputs: Sequence[Field] | None = None) -> No
         frame = edge(Graph(), inputs)
         for stage in stages:
             _outline(stage, fitted_name(_class_name(stage)) or "", frame)
+
+
+def base(stage: Any) -> Any:
+    """The classifier that OneVsRest fits a model of for each class; any other stage is its own."""
+    several = stage.hasParam("classifier") and stage.isSet("classifier")
+    return stage.getOrDefault("classifier") if several else stage
 
 
 def _walk(stage: Any) -> Iterator[Any]:
@@ -141,20 +151,26 @@ def _outline(stage: Any, kind: str, frame: Frame) -> None:
             frame.numeric(features, kind)
         else:
             frame.present_vector(features, kind)
+        if kind == "GeneralizedLinearRegressionModel" and stage.isSet("offsetCol"):
+            frame.number(stage.getOrDefault("offsetCol"), kind)
         frame.columns[stage.getOrDefault("predictionCol")] = number
         for output in ("rawPredictionCol", "probabilityCol"):
             if stage.hasParam(output):
                 frame.columns[stage.getOrDefault(output)] = vector
         return
     if stage.hasParam("featuresCol"):  # a selector
-        frame.columns[stage.getOrDefault("outputCol")] = frame.present_vector(
-            stage.getOrDefault("featuresCol"), kind
-        )
+        frame.present_vector(stage.getOrDefault("featuresCol"), kind)
+        frame.columns[stage.getOrDefault("outputCol")] = vector
         return
     read, made = _names(stage, "input"), _names(stage, "output")
     if kind == "VectorAssembler":
         for name in read:
             frame.numeric(name, kind)
+        frame.columns[made[0]] = vector
+        return
+    if kind == "Interaction":
+        for name in read:
+            interaction.factor(frame, name, kind)
         frame.columns[made[0]] = vector
         return
     for name, output in zip(read, made, strict=False):
@@ -165,9 +181,10 @@ def _outline(stage: Any, kind: str, frame: Frame) -> None:
                     frame.columns[output] = number
             case "OneHotEncoderModel":
                 frame.number(name, kind)
-                frame.columns[output] = vector
+                frame.columns[output] = replace(vector, one_hot=True)
             case _ if kind in _VECTOR_TO_VECTOR:
-                frame.columns[output] = frame.present_vector(name, kind)
+                frame.present_vector(name, kind)
+                frame.columns[output] = vector
             case _:
                 column = frame.number(name, kind)
                 frame.columns[output] = column if kind == "ImputerModel" else number

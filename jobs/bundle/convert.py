@@ -2,8 +2,9 @@
 
 Inputs: one rank-1 tensor [N] per field, in order: tensor(string) for `string` ("\\0" is null, which StringIndexer
 treats as it treats the unseen), tensor(double) for the rest (NaN is null). Outputs, rank-1 [N] too: `prediction`
-(double), `probability_0`, ... (double) of a classifier, and, only when a stage can refuse a row, `invalid` (string): ""
-or the column that was refused; the other outputs of such a row are NaN.
+(double); `probability_0`, ... (double) of a classifier that gives probabilities; `rawPrediction` (double), the raw score
+of the second class, of a binary one that gives none; and, only when a stage can refuse a row, `invalid` (string): "" or
+the column that was refused; the other outputs of such a row are NaN.
 
 A stage that raises on a bad value (handleInvalid="error") refuses the row when the answer needs its output: Spark
 computes no column that nobody asks for. A stage that drops rows ("skip") refuses the row always.
@@ -28,6 +29,7 @@ from jobs.bundle.stages import TABLE
 
 PREDICTION = "prediction"
 PROBABILITY = "probability_"
+RAW = "rawPrediction"
 INVALID = "invalid"
 
 __all__ = [
@@ -56,7 +58,7 @@ def to_onnx(model_dir: Path, inputs: Sequence[Field], task: str, classes: int | 
     """
     _check_names(inputs)
     stages = saved.read(model_dir)
-    check_supported(stage.class_name for stage in stages)
+    check_supported(each.class_name for stage in stages for each in (stage, *stage.models()))
     frame = edge(Graph(), inputs)
     for stage in stages:
         TABLE[stage.class_name](stage, frame)
@@ -68,7 +70,9 @@ def to_onnx(model_dir: Path, inputs: Sequence[Field], task: str, classes: int | 
 def _check_names(inputs: Sequence[Field]) -> None:
     names = [item.name for item in inputs]
     taken = [
-        name for name in names if name in (PREDICTION, INVALID) or name.startswith(PROBABILITY) or not name
+        name
+        for name in names
+        if name in (PREDICTION, RAW, INVALID) or name.startswith(PROBABILITY) or not name
     ]
     twice = sorted({name for name in names if names.count(name) > 1})
     faults = [f"{taken} are names of outputs"] if taken else []
@@ -102,7 +106,14 @@ def _fitting(scores: Scores | None, task: str, classes: int | None) -> Scores:
 
 def _outputs(frame: Frame, scores: Scores) -> list[tuple[str, str, int]]:
     graph = frame.graph
-    prediction, probability = scores.prediction, scores.probability
+    answers = {PREDICTION: scores.prediction}
+    if scores.probability:
+        answers |= {
+            f"{PROBABILITY}{position}": graph.pick(scores.probability, position)
+            for position in range(scores.classes or 0)
+        }
+    elif scores.raw and scores.classes == 2:
+        answers[RAW] = graph.pick(scores.raw, 1)
     refusals = _reached(frame, scores)
     ends: list[tuple[str, str, int]] = []
     if refusals:
@@ -116,17 +127,8 @@ def _outputs(frame: Frame, scores: Scores) -> list[tuple[str, str, int]]:
             refused, graph.op("ArgMax", bits, axis=1, keepdims=0), graph.constant(len(names), np.int64)
         )
         ends = [(INVALID, graph.op("Gather", graph.strings([*names, ""]), first), TensorProto.STRING)]
-        prediction = graph.where(refused, graph.nan(), prediction)
-        probability = probability and graph.where(graph.column(refused), graph.nan(), probability)
-    return [
-        (PREDICTION, prediction, TensorProto.DOUBLE),
-        *(
-            (f"{PROBABILITY}{position}", graph.pick(probability, position), TensorProto.DOUBLE)
-            for position in range(scores.classes or 0)
-            if probability
-        ),
-        *ends,
-    ]
+        answers = {name: graph.where(refused, graph.nan(), answer) for name, answer in answers.items()}
+    return [*((name, answer, TensorProto.DOUBLE) for name, answer in answers.items()), *ends]
 
 
 def _reached(frame: Frame, scores: Scores) -> list[Refusal]:

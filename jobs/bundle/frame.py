@@ -45,7 +45,8 @@ class Number:
     """A scalar column: `value` float64 [N], NaN where null; `null` bool [N], None when it is never null.
 
     `nan` says whether a value that is not null may be NaN. A boolean is 0.0 or 1.0. `codes`, where known, promises
-    a whole number in [0, codes) where it is neither null nor refused.
+    a whole number in [0, codes) where it is neither null nor refused. `categories` is how many values Spark's
+    attribute of the column names; None where it is a plain number to Spark.
     """
 
     value: str
@@ -54,6 +55,7 @@ class Number:
     nan: bool
     lineage: Lineage
     codes: int | None = None
+    categories: int | None = None
 
     @property
     def may_miss(self) -> bool:
@@ -72,12 +74,16 @@ class Text:
 
 @dataclass(frozen=True)
 class Vector:
-    """A vector column: `value` float64 [N, size]; `null` bool [N], None when it is never null."""
+    """A vector column: `value` float64 [N, size]; `null` bool [N], None when it is never null.
+
+    `one_hot` promises that at most one entry of a row is 1.0 and that Spark stores no other.
+    """
 
     value: str
     size: int
     null: str | None
     lineage: Lineage
+    one_hot: bool = False
 
 
 Column = Number | Text | Vector
@@ -99,9 +105,13 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the last predictor answers: `prediction` float64 [N]; `probability` float64 [N, classes] or None."""
+    """What the last predictor answers: `prediction` float64 [N]; `raw` and `probability` float64 [N, classes] or None.
+
+    A regressor has neither, and some classifiers have no probability.
+    """
 
     prediction: str
+    raw: str | None
     probability: str | None
     classes: int | None
     lineage: Lineage

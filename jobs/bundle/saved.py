@@ -59,6 +59,13 @@ class Stage:
             )
         return rows[0]
 
+    def models(self) -> list[Stage]:
+        """The models within a OneVsRestModel, in the order of the classes; none in any other stage."""
+        folders = sorted(
+            self.path.glob("model_*"), key=lambda folder: int(folder.name.removeprefix("model_"))
+        )
+        return [model for folder in folders for model in read(folder)]
+
     def columns(self, role: str) -> list[str]:
         """The names given by `<role>Cols`, else by `<role>Col` (role: `input` or `output`)."""
         many = self.params.get(f"{role}Cols")

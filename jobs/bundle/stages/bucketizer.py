@@ -56,7 +56,7 @@ def _bucket(frame: Frame, name: str, column: Number, splits: list[float], invali
     outside = _outside(graph, column.value, reached, splits)
     if outside:
         lineage = lineage.refused(frame.refuse(name, column, outside, drops=False))
-    return Number(inner, "double", null, False, lineage, buckets + (invalid == "keep"))
+    return Number(inner, "double", null, False, lineage, buckets + (invalid == "keep"), buckets)
 
 
 def _reached(graph: Graph, value: str, splits: list[float]) -> str:

@@ -36,4 +36,7 @@ def convert(stage: Stage, frame: Frame) -> None:
         distance = graph.op("ReduceSum", squares, graph.constant([2], np.int64), keepdims=0)
     lineage = lineage.refused(frame.refuse(name, features, graph.pick(none, 0), drops=False))
     nearest = graph.cast(graph.op("ArgMin", distance, axis=1, keepdims=0), TensorProto.DOUBLE)
-    frame.columns[stage.params["predictionCol"]] = Number(nearest, "int", None, False, lineage, len(centres))
+    clusters = len(centres)
+    frame.columns[stage.params["predictionCol"]] = Number(
+        nearest, "int", None, False, lineage, clusters, clusters
+    )

@@ -16,13 +16,19 @@ from jobs.bundle.stages import classify
 def linear_regression(stage: Stage, frame: Frame) -> None:
     """LinearRegressionModel (every loss predicts alike)."""
     features = frame.present_vector(stage.params["featuresCol"], stage.name)
-    fitted = stage.row()
-    coefficients = vector(fitted["coefficients"])[np.newaxis]
-    present = np.ones_like(coefficients, dtype=bool)
-    if fitted["coefficients"]["type"] == 0:
-        present = coefficients != 0
-    margins = _margins(frame.graph, features.value, coefficients, present, np.array([fitted["intercept"]]))
-    classify.finish_regression(stage, frame, frame.graph.pick(margins, 0), features.lineage)
+    margin = _margin(stage, frame.graph, features.value)
+    classify.finish_regression(stage, frame, frame.graph.pick(margin, 0), features.lineage)
+
+
+def linear_svc(stage: Stage, frame: Frame) -> None:
+    """LinearSVCModel: the second class where the margin is above the threshold; no probabilities."""
+    graph = frame.graph
+    features = frame.present_vector(stage.params["featuresCol"], stage.name)
+    margin = _margin(stage, graph, features.value)
+    raw = graph.concat([graph.op("Neg", margin), margin])
+    above = graph.op("Greater", graph.pick(margin, 0), graph.constant(number(stage.params["threshold"])))
+    prediction = graph.where(above, graph.constant(1.0), graph.constant(0.0))
+    classify.finish(stage, frame, prediction, features.lineage, raw, None, 2)
 
 
 def logistic_regression(stage: Stage, frame: Frame) -> None:
@@ -44,6 +50,16 @@ def logistic_regression(stage: Stage, frame: Frame) -> None:
         probability = graph.concat([first, graph.op("Sub", one, first)])
         prediction = _above_threshold(stage, graph, raw, probability)
     classify.finish(stage, frame, prediction, features.lineage, raw, probability, int(fitted["numClasses"]))
+
+
+def _margin(stage: Stage, graph: Graph, features: str) -> str:
+    """float64 [N, 1] of a model with one vector of coefficients."""
+    fitted = stage.row()
+    coefficients = vector(fitted["coefficients"])[np.newaxis]
+    present = np.ones_like(coefficients, dtype=bool)
+    if fitted["coefficients"]["type"] == 0:
+        present = coefficients != 0
+    return _margins(graph, features, coefficients, present, np.array([fitted["intercept"]]))
 
 
 def _margins(

@@ -36,7 +36,7 @@ def convert(stage: Stage, frame: Frame) -> None:
         size = categories + keep - bool(stage.params["dropLast"])
         places = graph.constant(np.arange(size, dtype=np.float64)[np.newaxis])
         hot = graph.cast(graph.op("Equal", graph.column(index), places), TensorProto.DOUBLE)
-        made[output] = Vector(hot, size, column.null, lineage)
+        made[output] = Vector(hot, size, column.null, lineage, one_hot=True)
     frame.columns.update(made)
 
 

@@ -53,6 +53,13 @@ def max_abs(stage: Stage, frame: Frame) -> None:
     _made(stage, frame, column, frame.graph.op("Div", column.value, by))
 
 
+def idf(stage: Stage, frame: Frame) -> None:
+    """IDFModel: each feature times its inverse document frequency."""
+    column = frame.present_vector(stage.params["inputCol"], stage.name)
+    by = frame.graph.constant(vector(stage.row()["idf"]))
+    _made(stage, frame, column, frame.graph.op("Mul", column.value, by))
+
+
 def normalizer(stage: Stage, frame: Frame) -> None:
     """Normalizer: each row divided by its p-norm, where that is not 0."""
     graph, p = frame.graph, number(stage.params["p"])

@@ -32,11 +32,12 @@ def convert(stage: Stage, frame: Frame) -> None:
         column = frame.scalar(name, stage.name)
         index = _index(frame, name, column, labels, float(known) if invalid == "keep" else _UNKNOWN)
         if invalid == "keep":
-            made[output] = Number(index, "double", None, False, column.lineage, known + 1)
+            made[output] = Number(index, "double", None, False, column.lineage, known + 1, known + 1)
         else:
             unknown = graph.op("Less", index, graph.constant(0.0))
             refusal = frame.refuse(name, column, unknown, drops=invalid == "skip")
-            made[output] = Number(index, "double", None, False, column.lineage.refused(refusal), known)
+            lineage = column.lineage.refused(refusal)
+            made[output] = Number(index, "double", None, False, lineage, known, known)
     frame.columns.update(made)
 
 

@@ -74,4 +74,6 @@ def _encoded(stage: Stage, frame: Frame, name: str, estimates: dict[float, float
     if not keep:
         lineage = lineage.refused(frame.refuse(name, column, unknown, drops=False))
     place = graph.cast(graph.where(unknown, graph.constant(everything), index), TensorProto.INT64)
-    return Number(graph.op("Gather", graph.constant(table), place), "double", None, False, lineage)
+    value = graph.op("Gather", graph.constant(table), place)
+    # To Spark the averages are the names of categories.
+    return Number(value, "double", None, False, lineage, categories=len(set(estimates.values())))

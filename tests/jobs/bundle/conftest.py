@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.ml import PipelineModel, Transformer
+from pyspark.ml import PipelineModel
 from pyspark.ml.common import _py2java
 from pyspark.ml.linalg import DenseVector
 from pyspark.ml.regression import LinearRegressionModel
@@ -78,23 +78,33 @@ def frame(spark: SparkSession, fields: Sequence[Field], rows: Sequence[Row]) -> 
     return frame_of(spark, f"{schema}, row_number int", [(*row, n) for n, row in enumerate(rows)])
 
 
-def answers(fitted: Transformer, data: DataFrame, classes: int | None) -> dict[int, list[float]]:
-    """Spark's own prediction and probabilities by row number; a dropped row is missing."""
+def scores(fitted: PipelineModel, classes: int | None) -> dict[str, tuple[str, int]]:
+    """The outputs that a graph gives beside `prediction`: by name Spark's column and the position in it."""
+    if classes and fitted.stages[-1].hasParam("probabilityCol"):
+        return {f"probability_{k}": ("probability", k) for k in range(classes)}
+    return {"rawPrediction": ("rawPrediction", 1)} if classes == 2 else {}
+
+
+def answers(fitted: PipelineModel, data: DataFrame, classes: int | None) -> dict[int, list[float]]:
+    """Spark's own prediction and scores by row number; NaN for a null or no class, a dropped row is missing."""
     made = fitted.transform(data)
-    columns = ["prediction", *(["probability"] if classes else [])]
+    wanted = scores(fitted, classes)
+    columns = ["prediction", *{column for column, _ in wanted.values()}]
     # A statement may have left the row's number out; one partition keeps the order.
     numbered = "row_number" in made.columns
     found = made.select(*columns, *(["row_number"] if numbered else [])).collect()
     return {
         (row["row_number"] if numbered else position): [
-            row["prediction"],
-            *(row["probability"].toArray().tolist() if classes else []),
+            math.nan
+            if row["prediction"] is None or (classes and row["prediction"] < 0)
+            else row["prediction"],
+            *(float(row[column][k]) for column, k in wanted.values()),
         ]
         for position, row in enumerate(found)
     }
 
 
-def refuses(fitted: Transformer, data: DataFrame, classes: int | None) -> bool:
+def refuses(fitted: PipelineModel, data: DataFrame, classes: int | None) -> bool:
     """Whether Spark raises on or drops the only row."""
     try:
         return not answers(fitted, data, classes)
@@ -124,7 +134,7 @@ def parity(spark: SparkSession, tmp_path: Path) -> Callable[..., Scored]:
         onnx.checker.check_model(model, full_check=True)
         outputs = score(model, feed(fields, rows))
         scored = Scored(model, outputs)
-        names = ["prediction", *(f"probability_{k}" for k in range(classes or 0))]
+        names = ["prediction", *scores(fitted, classes)]
         assert list(outputs) == names + (["invalid"] if "invalid" in outputs else [])
         assert [i.name for i in model.graph.input] == [field.name for field in fields]
         got = np.column_stack([outputs[name] for name in names])

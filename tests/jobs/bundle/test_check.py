@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml import classification as c
@@ -44,7 +46,9 @@ def stages():
         f.UnivariateFeatureSelector(featuresCol="v6", outputCol="v7"),
         f.ChiSqSelector(featuresCol="v7", outputCol="v8"),
         f.VectorSlicer(inputCol="v8", outputCol="v9", indices=[0]),
-        f.PCA(inputCol="v9", outputCol="features", k=1),
+        f.IDF(inputCol="v9", outputCol="v10"),
+        f.PCA(inputCol="v10", outputCol="features", k=1),
+        f.Interaction(inputCols=["si", "xi", "sv"], outputCol="crossed"),
     ]
 
 
@@ -54,12 +58,13 @@ def test_every_supported_stage_passes(spark):
     models = [
         c.LogisticRegression, c.DecisionTreeClassifier, c.RandomForestClassifier, c.GBTClassifier, c.NaiveBayes,
         c.MultilayerPerceptronClassifier, r.LinearRegression, r.DecisionTreeRegressor, r.RandomForestRegressor, r.GBTRegressor,
-        r.GeneralizedLinearRegression, r.IsotonicRegression,
+        r.GeneralizedLinearRegression, r.IsotonicRegression, c.LinearSVC, partial(c.OneVsRest, classifier=c.GBTClassifier()),
     ]  # fmt: skip
-    seen = {type(stage).__name__ for stage in stages()} | {model.__name__ for model in models}
+    predictors = [model() for model in models]
+    seen = {type(stage).__name__ for stage in [*stages(), *predictors]}
     assert sorted(seen) == supported()
-    for model in models:
-        estimator = Pipeline(stages=[Pipeline(stages=stages()), model()])
+    for predictor in predictors:
+        estimator = Pipeline(stages=[Pipeline(stages=stages()), predictor])
         check_estimator(estimator)
         check_estimator(estimator, INPUTS)
     check_estimator(PipelineModel([f.VectorAssembler(inputCols=["x"], outputCol="features")]), INPUTS)
@@ -69,11 +74,13 @@ def test_every_supported_stage_passes(spark):
 def test_unsupported_stages_are_all_named(spark):
     """Each stage without an ONNX form is named, however deep it is, with those that are supported."""
     estimator = Pipeline(
-        stages=[f.DCT(inputCol="a", outputCol="b"), Pipeline(stages=[*stages(), c.LinearSVC()])]
+        stages=[f.DCT(inputCol="a", outputCol="b"), Pipeline(stages=[*stages(), c.FMClassifier()])]
     )
     with pytest.raises(UnsupportedStage) as caught:
         check_estimator(estimator)
-    assert "pyspark.ml.feature.DCT, pyspark.ml.classification.LinearSVC; supported are " in str(caught.value)
+    assert "pyspark.ml.feature.DCT, pyspark.ml.classification.FMClassifier; supported are " in str(
+        caught.value
+    )
     assert ", ".join(supported()) in str(caught.value)
 
 
@@ -109,6 +116,9 @@ def test_with_the_inputs_types_and_columns_are_checked(spark):
         check_estimator(Pipeline(stages=[c.GBTClassifier()]), INPUTS)
     with pytest.raises(BundleError, match="'s' as a number"):
         check_estimator(f.Imputer(inputCol="s", outputCol="si"), INPUTS)
+    assembler = f.VectorAssembler(inputCols=["x"], outputCol="features")
+    with pytest.raises(BundleError, match="reads the column 'late'"):
+        check_estimator(Pipeline(stages=[assembler, r.GeneralizedLinearRegression(offsetCol="late")]), INPUTS)
 
 
 def test_names():

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 from pyspark.ml import PipelineModel
-from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
+from pyspark.ml.classification import LinearSVC, LinearSVCModel, LogisticRegression, LogisticRegressionModel
 from pyspark.ml.common import _py2java
 from pyspark.ml.feature import VectorAssembler
-from pyspark.ml.linalg import DenseMatrix, DenseVector, SparseMatrix
+from pyspark.ml.linalg import DenseMatrix, DenseVector, SparseMatrix, SparseVector
 from pyspark.ml.regression import LinearRegression
 
 from jobs.bundle.convert import Field
@@ -93,6 +93,18 @@ def test_multinomial(spark, parity, logistic, thresholds, sparse):
     parity(PipelineModel([VectorAssembler(**ASSEMBLER), model]), FIELDS, rows, "multiclass", 3)
 
 
+@pytest.mark.parametrize("threshold", [0.0, math.log(4), -math.inf, math.inf])
+@pytest.mark.parametrize("coefficients", [DenseVector([1.0, 0.0]), SparseVector(2, [0], [1.0])])
+def test_linear_svc(spark, parity, threshold, coefficients):
+    """Margins on and beside the threshold; the raw score instead of probabilities; NaN beside a sparse model."""
+    java = spark._jvm.org.apache.spark.ml.classification.LinearSVCModel(
+        "svc", _py2java(spark.sparkContext, coefficients), 0.0
+    )
+    model = LinearSVCModel(java).setThreshold(threshold)
+    scored = parity(PipelineModel([VectorAssembler(**ASSEMBLER), model]), FIELDS, ROWS, "binary", 2)
+    assert list(scored.outputs) == ["prediction", "rawPrediction"]
+
+
 def test_fitted_models(spark, parity, table):
     """Models that Spark fitted itself: lasso (sparse), two classes by the multinomial family, linear regression."""
     rng = np.random.default_rng(3)
@@ -104,6 +116,8 @@ def test_fitted_models(spark, parity, table):
     lasso = LogisticRegression(regParam=0.2, elasticNetParam=1.0, maxIter=10).fit(data)
     family = LogisticRegression(family="multinomial", maxIter=10).fit(data)
     linear = LinearRegression(regParam=0.1, elasticNetParam=0.5, maxIter=10).fit(data)
+    svc = LinearSVC(regParam=0.1, maxIter=10).fit(data)
     parity(PipelineModel([assembler, lasso]), FIELDS, rows, "binary", 2)
+    parity(PipelineModel([assembler, svc]), FIELDS, [*rows, *ROWS], "binary", 2)
     parity(PipelineModel([assembler, family]), FIELDS, rows, "binary", 2)
     parity(PipelineModel([assembler, linear]), FIELDS, [*rows, *ROWS], "regression")

@@ -6,11 +6,18 @@ import math
 
 import numpy as np
 import pytest
-from pyspark.ml import PipelineModel
-from pyspark.ml.feature import VectorAssembler
-from pyspark.ml.regression import GeneralizedLinearRegression, IsotonicRegression
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.common import _py2java
+from pyspark.ml.feature import SQLTransformer, VectorAssembler
+from pyspark.ml.linalg import DenseVector
+from pyspark.ml.regression import (
+    GeneralizedLinearRegression,
+    GeneralizedLinearRegressionModel,
+    IsotonicRegression,
+    LinearRegression,
+)
 
-from jobs.bundle.convert import Field, UnsupportedStage
+from jobs.bundle.convert import Field
 
 pytestmark = pytest.mark.spark
 
@@ -44,7 +51,7 @@ def rows(family: str) -> list[tuple[float, ...]]:
     ("family", "settings"),
     [
         ("gaussian", {}), ("gaussian", {"link": "log"}), ("gaussian", {"link": "inverse"}),
-        ("binomial", {}), ("binomial", {"link": "cloglog"}),
+        ("binomial", {}), ("binomial", {"link": "cloglog"}), ("binomial", {"link": "probit"}),
         ("poisson", {}), ("poisson", {"link": "identity"}), ("poisson", {"link": "sqrt"}),
         ("gamma", {}), ("gamma", {"link": "identity"}), ("gamma", {"link": "log"}),
         ("tweedie", {"variancePower": 1.6}), ("tweedie", {"variancePower": 1.5, "linkPower": 0.0}),
@@ -60,13 +67,56 @@ def test_families_and_links(spark, parity, table, assembler, family, settings):
     parity(PipelineModel([assembler, model.fit(data)]), FIELDS, scored, "regression")
 
 
-@pytest.mark.parametrize("settings", [{"link": "probit"}, {"offsetCol": "y"}])
-def test_what_has_no_form_is_refused(spark, parity, table, assembler, settings):
-    """By the name of the setting."""
-    data = assembler.transform(table(LABELLED, rows("binomial")))
-    fitted = GeneralizedLinearRegression(family="binomial", maxIter=5, **settings).fit(data)
-    with pytest.raises(UnsupportedStage, match=next(iter(settings.values()))):
-        parity(PipelineModel([assembler, fitted]), FIELDS, [(1.0, 1.0)], "regression")
+def test_probit_everywhere(spark, parity):
+    """The normal distribution from one tail to the other, on whole numbers and beside them."""
+    java = spark._jvm.org.apache.spark.ml.regression.GeneralizedLinearRegressionModel(
+        "probit", _py2java(spark.sparkContext, DenseVector([1.0])), 0.0
+    )
+    model = GeneralizedLinearRegressionModel(java)._set(family="binomial", link="probit")
+    model._transfer_params_to_java()
+    assembler = VectorAssembler(inputCols=["x"], outputCol="features", handleInvalid="keep")
+    whole = [float(n) for n in range(-11, 12)]
+    beside = [math.nextafter(n, way) for n in whole for way in (-math.inf, math.inf)]
+    values = [
+        *whole,
+        *beside,
+        *np.linspace(-9.5, 9.5, 301).tolist(),
+        1e300,
+        -1e300,
+        math.inf,
+        -math.inf,
+        None,
+    ]
+    parity(PipelineModel([assembler, model]), FIELDS[:1], [(value,) for value in values], "regression")
+
+
+@pytest.mark.parametrize("offset", ["double", "int"])
+def test_offset(spark, parity, table, assembler, offset):
+    """Added before the link; where it is null the answer is null, and so is what is made of it."""
+    fields = [*FIELDS, Field("z", offset)]
+    made = [(x, y, n % 3, label) for n, (x, y, label) in enumerate(rows("poisson"))]
+    given = [(x, y, int(z) if offset == "int" else float(z), label) for x, y, z, label in made]
+    data = assembler.transform(table([*fields, Field("label", "double")], given))
+    model = GeneralizedLinearRegression(
+        family="poisson", maxIter=5, offsetCol="z", linkPredictionCol="linear"
+    )
+    after = SQLTransformer(
+        statement="SELECT x, coalesce(linear, -1) + coalesce(prediction, -2) AS z FROM __THIS__"
+    )
+    last = VectorAssembler(inputCols=["x", "z"], outputCol="features")
+    scored = [
+        *(row[:-1] for row in given[:9]),
+        (1.0, 1.0, None),
+        (None, 1.0, 2),
+        (None, None, None),
+        (1.0, 1.0, 900),
+    ]
+    fitted = model.fit(data)
+    parity(PipelineModel([assembler, fitted]), fields, scored, "regression")
+    linear = LinearRegression(maxIter=1).setLabelCol("z")
+    stages = [assembler, fitted, after, last]
+    whole = Pipeline(stages=[*stages, linear]).fit(table([*fields, Field("label", "double")], given))
+    parity(whole, fields, scored, "regression")
 
 
 @pytest.mark.parametrize("isotonic", [True, False])

@@ -82,6 +82,14 @@ def test_slices_by_name_are_refused(spark, parity, probe, assembler):
         parity(PipelineModel([assembler, slicer, probe(1)]), FIELDS, SCORED, "regression")
 
 
+@pytest.mark.parametrize("least", [0, 79])
+def test_idf(spark, parity, probe, table, assembler, least):
+    """Weights of frequent features; a feature that too few rows have gets 0."""
+    data = assembler.transform(table(LABELLED, rows()))
+    fitted = f.IDF(inputCol="raw", outputCol="features", minDocFreq=least).fit(data)
+    parity(PipelineModel([assembler, fitted, probe(4)]), FIELDS, SCORED, "regression")
+
+
 def test_pca(spark, parity, probe, table, assembler):
     """The components times the vector."""
     fitted = f.PCA(inputCol="raw", outputCol="features", k=3).fit(
