@@ -11,25 +11,35 @@ import numpy as np
 import numpy.typing as npt
 from sklearn import metrics as sk
 
-from penstock.spec.metrics import METRICS, Task
+from penstock.spec.metrics import METRICS, RANKED, Task
 
 Array = npt.NDArray[np.float64]
-#: y, prediction, probabilities (or None) -> value
+#: y, prediction, scores of the classes [n, K] (or None) -> value
 Metric = Callable[[Array, Array, Array | None], float]
 
 
-def compute(task: Task, y: Array, prediction: Array, probabilities: Array | None = None) -> dict[str, float]:
+def compute(
+    task: Task, y: Array, prediction: Array, probabilities: Array | None = None, raw: Array | None = None
+) -> dict[str, float]:
     """Every metric of `task` on scored rows.
 
     `y` and `prediction`: float64 [n], class indices (0 … K-1) or values. `probabilities`: float64 [n, K], column k
-    that of class k; None where the model gives none. Rows without a prediction (NaN: the model refused them) are
-    left out. A metric that cannot be told (no rows, AUC with one class, probabilities missing) is NaN, which keeps
-    no threshold.
+    that of class k; None where the model gives none. `raw`: float64 [n], the raw score of class 1 of a binary model
+    without probabilities, by which the areas under the curves can be told. Rows without a prediction (NaN: the model
+    refused them) are left out. A metric that cannot be told (no rows, AUC with one class, probabilities missing) is
+    NaN, which keeps no threshold.
     """
-    return {name: value(task, name, y, prediction, probabilities) for name in METRICS[task]}
+    return {name: value(task, name, y, prediction, probabilities, raw) for name in METRICS[task]}
 
 
-def value(task: Task, name: str, y: Array, prediction: Array, probabilities: Array | None = None) -> float:
+def value(
+    task: Task,
+    name: str,
+    y: Array,
+    prediction: Array,
+    probabilities: Array | None = None,
+    raw: Array | None = None,
+) -> float:
     """One metric by name, on arrays as in `compute`."""
     scored = ~np.isnan(prediction)
     if not scored.any():
@@ -37,19 +47,23 @@ def value(task: Task, name: str, y: Array, prediction: Array, probabilities: Arr
     if not scored.all():
         y, prediction = y[scored], prediction[scored]
         probabilities = None if probabilities is None else probabilities[scored]
-    return float(_METRICS[task][name](y, prediction, probabilities))
+        raw = None if raw is None else raw[scored]
+    scores = probabilities
+    if name in RANKED and probabilities is None and raw is not None:
+        scores = np.column_stack([-raw, raw])
+    return float(_METRICS[task][name](y, prediction, scores))
 
 
-def _roc_auc(y: Array, prediction: Array, probabilities: Array | None) -> float:
-    if probabilities is None or len(np.unique(y)) < 2:
+def _roc_auc(y: Array, prediction: Array, scores: Array | None) -> float:
+    if scores is None or len(np.unique(y)) < 2:
         return float("nan")
-    return float(sk.roc_auc_score(y, probabilities[:, 1]))
+    return float(sk.roc_auc_score(y, scores[:, 1]))
 
 
-def _pr_auc(y: Array, prediction: Array, probabilities: Array | None) -> float:
-    if probabilities is None or not (y == 1).any():
+def _pr_auc(y: Array, prediction: Array, scores: Array | None) -> float:
+    if scores is None or not (y == 1).any():
         return float("nan")
-    return float(sk.average_precision_score(y, probabilities[:, 1]))
+    return float(sk.average_precision_score(y, scores[:, 1]))
 
 
 def _log_loss(y: Array, prediction: Array, probabilities: Array | None) -> float:

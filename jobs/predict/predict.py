@@ -19,6 +19,7 @@ from penstock.store import Store
 from penstock.work import Item, Request
 
 if TYPE_CHECKING:
+    from pyspark.ml import PipelineModel
     from pyspark.sql import DataFrame, SparkSession
 
 #: What a text column of numbers says for null, beside nothing (as a source does by default).
@@ -73,7 +74,7 @@ def score(spark: SparkSession, model_folder: Path, item: Item, parts: Path) -> d
     print(f"[progress] predict 1/3 version {spec['version']} loaded", flush=True)
     try:
         given = rows.count()
-        answers = _answers(model.transform(rows), rows.columns, spec)
+        answers = _answers(model, rows, spec)
         if output.suffix == ".csv":
             answers.write.options(nullValue="", emptyValue='""', escape='"').csv(str(parts))
         else:
@@ -141,22 +142,25 @@ def _typed(frame: DataFrame, data: str, inputs: list[dict[str, str]]) -> DataFra
     )
 
 
-def _answers(scored: DataFrame, kept: list[str], spec: dict[str, Any]) -> DataFrame:
-    """The columns `kept`, then prediction (a class by its own value), probability_<class>, version."""
+def _answers(model: PipelineModel, rows: DataFrame, spec: dict[str, Any]) -> DataFrame:
+    """The rows' columns, then prediction (a class by its own value), probability_<class> where given, version."""
     from pyspark.ml.functions import vector_to_array
     from pyspark.sql import functions as F
 
     classes: list[Any] | None = spec["classes"]
-    columns = [F.col(f"`{name}`") for name in kept]
+    columns = [F.col(f"`{name}`") for name in rows.columns]
     prediction = F.col("prediction")
     if classes is None:
         columns.append(prediction)
     else:
         labels = F.array(*[F.lit(value) for value in classes])
-        columns.append(F.element_at(labels, (prediction + 1).cast("int")).alias("prediction"))
+        # OneVsRest answers -1 where none of its scores is a number: no class.
+        index = F.when(prediction >= 0, prediction + 1).cast("int")
+        columns.append(F.element_at(labels, index).alias("prediction"))
+    if classes is not None and model.stages[-1].hasParam("probabilityCol"):
         probability = vector_to_array(F.col("probability"))
         columns += [probability[k].alias(f"probability_{value}") for k, value in enumerate(classes)]
-    return scored.select(*columns, F.lit(spec["version"]).alias("version"))
+    return model.transform(rows).select(*columns, F.lit(spec["version"]).alias("version"))
 
 
 def _refused(error: str) -> str | None:

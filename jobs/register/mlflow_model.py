@@ -54,7 +54,7 @@ def write(folder: Path, servable: Servable, logged: LoggedModel) -> None:
         servable.graph,
         str(folder),
         mlflow_model=model,
-        signature=signature(servable.inputs, servable.classes),
+        signature=signature(servable.inputs, servable.classes, outputs(servable.graph)),
         input_example=example(servable.inputs, servable.examples),
         pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
         code_paths=[str(_LOADER)],
@@ -78,8 +78,15 @@ def write(folder: Path, servable: Servable, logged: LoggedModel) -> None:
     model.save(str(folder / "MLmodel"))
 
 
-def signature(inputs: Sequence[Mapping[str, str]], classes: Sequence[Any] | None) -> ModelSignature:
-    """The model's signature, such that a natural DataFrame is right.
+def outputs(graph: ModelProto) -> list[str]:
+    """The names of a graph's outputs."""
+    return [output.name for output in graph.graph.output]
+
+
+def signature(
+    inputs: Sequence[Mapping[str, str]], classes: Sequence[Any] | None, given: Sequence[str]
+) -> ModelSignature:
+    """The model's signature, such that a natural DataFrame is right; `given` names the graph's outputs.
 
     Numbers are declared `any`. MLflow checks a column by its dtype, and that of one and the same column follows the
     values: int64 without nulls, float64 with one. MLflow refuses the first where a double is declared and the
@@ -89,7 +96,7 @@ def signature(inputs: Sequence[Mapping[str, str]], classes: Sequence[Any] | None
     from mlflow.types.schema import AnyType, ColSpec, Schema, TensorSpec
 
     number = AnyType()  # type: ignore[no-untyped-call]
-    given: list[ColSpec | TensorSpec] = [
+    columns: list[ColSpec | TensorSpec] = [
         ColSpec(entry["type"] if entry["type"] in ("string", "boolean") else number, entry["name"])
         for entry in inputs
     ]
@@ -97,11 +104,10 @@ def signature(inputs: Sequence[Mapping[str, str]], classes: Sequence[Any] | None
         answers: list[ColSpec | TensorSpec] = [ColSpec("double", "prediction")]
     else:
         kind = "string" if isinstance(classes[0], str) else "long"
-        answers = [
-            ColSpec(kind, "prediction"),
-            *(ColSpec("double", f"probability_{name}") for name in classes),
-        ]
-    return ModelSignature(inputs=Schema(given), outputs=Schema(answers))
+        scores = [f"probability_{name}" for name in classes] if "probability_0" in given else []
+        scores += ["rawPrediction"] if "rawPrediction" in given else []
+        answers = [ColSpec(kind, "prediction"), *(ColSpec("double", name) for name in scores)]
+    return ModelSignature(inputs=Schema(columns), outputs=Schema(answers))
 
 
 def example(inputs: Sequence[Mapping[str, str]], records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -64,7 +64,9 @@ class _Made:
 
 
 def _package(work: Work, train: StageResult, features: StageResult, graph: Any, version: str) -> _Made:
+    from jobs.bundle.convert import PROBABILITY
     from jobs.register import package, provenance, reference
+    from jobs.register.mlflow_model import outputs
     from penstock import signatures
     from penstock.host.manifest import read_manifest
 
@@ -77,7 +79,8 @@ def _package(work: Work, train: StageResult, features: StageResult, graph: Any, 
         task=spec["task"],
         inputs=facts["inputs"],
         classes=facts["classes"],
-        output=spec["output"],
+        # A classifier without probabilities answers its prediction alone.
+        output=spec["output"] if f"{PROBABILITY}0" in outputs(graph) else "prediction",
         tolerance=spec["tolerance"],
         environment=provenance.libraries(),
         reference=reference.row(usual["columns"], facts["inputs"]),

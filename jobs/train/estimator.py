@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jobs.bundle.check import check_estimator
+from jobs.bundle.check import base, check_estimator
 from jobs.train.data import WEIGHT
 from penstock.errors import UserCodeError
+from penstock.spec.metrics import METRICS, OF_PROBABILITIES
 
 if TYPE_CHECKING:
     from pyspark.ml import Pipeline
@@ -49,7 +50,7 @@ def build(code: UserCode, params: Mapping[str, Any], problem: Problem) -> Pipeli
         )
     pipeline = Pipeline(stages=stages)
     check_estimator(pipeline, problem.fields)
-    for stage in stages:
+    for stage in map(base, stages):
         # pyspark's own default is the hash of a string: another one in every process.
         if stage.hasParam("seed") and not stage.isSet("seed"):
             stage.set(stage.getParam("seed"), problem.search.seed)
@@ -72,7 +73,7 @@ def _flat(stage: Any) -> Iterator[Any]:
 
 
 def _predictor_faults(stages: list[Any], problem: Problem) -> list[str]:
-    from pyspark.ml.classification import ProbabilisticClassifier
+    from pyspark.ml.classification import Classifier, OneVsRest
     from pyspark.ml.regression import Regressor
 
     if not stages:
@@ -80,12 +81,9 @@ def _predictor_faults(stages: list[Any], problem: Problem) -> list[str]:
     last, faults = stages[-1], []
     name = type(last).__name__
     wanted, said = (
-        (Regressor, "a regressor (GBTRegressor, LinearRegression, …)")
+        ((Regressor,), "a regressor (GBTRegressor, LinearRegression, …)")
         if problem.task == "regression"
-        else (
-            ProbabilisticClassifier,
-            "a classifier with probabilities (GBTClassifier, LogisticRegression, …)",
-        )
+        else ((Classifier, OneVsRest), "a classifier (GBTClassifier, LogisticRegression, …)")
     )
     if not isinstance(last, wanted):
         return [f"its last stage is {name}, expected {said} for a {problem.task} task"]
@@ -94,13 +92,20 @@ def _predictor_faults(stages: list[Any], problem: Problem) -> list[str]:
             f"{name} has labelCol={last.getOrDefault('labelCol')!r}, expected the spec's label {problem.label!r}"
         )
     faults += [
-        f"{name} has {param}={last.getOrDefault(param)!r}, expected the default {default!r}"
+        f"{type(stage).__name__} has {param}={stage.getOrDefault(param)!r}, expected the default {default!r}"
+        for stage in dict.fromkeys((last, base(last)))
         for param, default in OUTPUTS.items()
-        if last.hasParam(param) and last.getOrDefault(param) != default
+        if stage.hasParam(param) and stage.getOrDefault(param) != default
     ]
-    if problem.balance and not last.hasParam("weightCol"):
+    if problem.metric in OF_PROBABILITIES and not last.hasParam("probabilityCol"):
+        others = ", ".join(other for other in METRICS[problem.task] if other not in OF_PROBABILITIES)
         faults.append(
-            f"{name} knows no weights, and the spec asks for balance=True: expected one with weightCol"
+            f"{name} gives no probabilities, which the spec's metric {problem.metric} asks for: expected a classifier "
+            f"with probabilities (GBTClassifier, LogisticRegression, …), or one of the metrics {others}"
+        )
+    if problem.balance and not base(last).hasParam("weightCol"):
+        faults.append(
+            f"{type(base(last)).__name__} knows no weights, and the spec asks for balance=True: expected one with weightCol"
         )
     elif problem.balance and last.isSet("weightCol"):
         faults.append(
@@ -122,7 +127,7 @@ def _input_faults(stages: list[Any], problem: Problem) -> list[str]:
 
 def _inputs(stage: Params) -> list[str]:
     names: list[str] = []
-    for param in ("inputCol", "featuresCol"):
+    for param in ("inputCol", "featuresCol", "offsetCol"):
         if stage.hasParam(param) and stage.isDefined(param):
             names.append(stage.getOrDefault(param))
     if stage.hasParam("inputCols") and stage.isDefined("inputCols"):

@@ -89,12 +89,12 @@ def _answer(row: Mapping[str, Any], problem: Problem) -> Answer:
     prediction = _finite(row[scoring.PREDICTION])
     if problem.classes is None:
         return {"prediction": prediction}
-    return {
-        "prediction": None if prediction is None else problem.classes[int(prediction)],
-        "probability": {
+    answer: Answer = {"prediction": None if prediction is None else problem.classes[int(prediction)]}
+    if f"{scoring.PROBABILITY}0" in row:
+        answer["probability"] = {
             str(name): _finite(row[f"{scoring.PROBABILITY}{k}"]) for k, name in enumerate(problem.classes)
-        },
-    }
+        }
+    return answer
 
 
 def _plain(value: Any) -> Any:

@@ -15,21 +15,29 @@ if TYPE_CHECKING:
 
 PREDICTION = "_prediction"
 PROBABILITY = "_probability_"
+RAW = "_rawPrediction"
 
 
 def score(model: PipelineModel, frame: DataFrame, keep: list[str], classes: int | None) -> pa.Table:
-    """The columns `keep` of the rows that get an answer, with `_prediction` and `_probability_<k>` (float64).
+    """The columns `keep` of the rows that get an answer, with `_prediction` and what the model gives beside it.
 
+    These are `_probability_<k>`, or `_rawPrediction` (that of class 1) of a binary model without probabilities; float64.
     Raises Spark's own exception where a stage refuses a row by raising (handleInvalid="error").
     """
     from pyspark.ml.functions import vector_to_array
     from pyspark.sql import functions as F
 
     columns = [F.col(name) for name in keep]
-    columns.append(F.col("prediction").alias(PREDICTION))
+    prediction = F.col("prediction")
     if classes is not None:
+        # OneVsRest answers -1 where none of its scores is a number: no class.
+        prediction = F.when(prediction >= 0, prediction)
+    columns.append(prediction.alias(PREDICTION))
+    if classes is not None and model.stages[-1].hasParam("probabilityCol"):
         probability = vector_to_array(F.col("probability"))
         columns += [probability[k].alias(f"{PROBABILITY}{k}") for k in range(classes)]
+    elif classes == 2:
+        columns.append(vector_to_array(F.col("rawPrediction"))[1].alias(RAW))
     return model.transform(frame).select(*columns).toArrow()
 
 
@@ -83,12 +91,16 @@ def _skipping(model: PipelineModel) -> PipelineModel | None:
 Array = npt.NDArray[np.float64]
 
 
-def arrays(table: pa.Table, label: str, classes: int | None) -> tuple[Array, Array, Array | None]:
-    """Label, prediction [n] and probabilities [n, K] of a scored table, as jobs.common.metrics takes them."""
-    probabilities = None
-    if classes is not None:
-        probabilities = np.column_stack([_floats(table, f"{PROBABILITY}{k}") for k in range(classes)])
-    return _floats(table, label), _floats(table, PREDICTION), probabilities
+def arrays(
+    table: pa.Table, label: str, classes: int | None
+) -> tuple[Array, Array, Array | None, Array | None]:
+    """Label, prediction [n], probabilities [n, K], raw [n] of a scored table, as jobs.common.metrics takes them."""
+    probabilities = raw = None
+    if f"{PROBABILITY}0" in table.column_names:
+        probabilities = np.column_stack([_floats(table, f"{PROBABILITY}{k}") for k in range(classes or 0)])
+    if RAW in table.column_names:
+        raw = _floats(table, RAW)
+    return _floats(table, label), _floats(table, PREDICTION), probabilities, raw
 
 
 def _floats(table: pa.Table, name: str) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 
 from jobs.validate_model.gates.champion import Unscorable
 from jobs.validate_model.scored import Holdout, Scored, aligned, from_graph
+from penstock.spec.metrics import METRICS
 from penstock_function.package import Package
 from penstock_function.records import InputError
 from penstock_function.scorer import Scorer
@@ -33,12 +34,14 @@ def answers(
     holdout: Holdout,
     old_holdout: Path,
     names: Mapping[str, str],
+    metric: str,
     pipeline: str,
 ) -> Answers | Unscorable:
     """Score the holdout with the champion's package, in the order of the challenger's `classes`.
 
     Where features() no longer gives a column that the champion reads, its own holdout answers of then are joined
-    by id (`old_holdout`), if they cover 90 % of the rows. `names`: the columns `label`, `id` and `time`.
+    by id (`old_holdout`), if they cover 90 % of the rows. `names`: the columns `label`, `id` and `time`. A champion
+    that does not give what `metric` asks for cannot be compared by it.
     """
     missing = [field.name for field in package.inputs if field.name not in holdout.columns]
     task, y = holdout.spark.task, holdout.spark.y
@@ -48,9 +51,8 @@ def answers(
         except (InputError, ValueError, TypeError) as error:
             missing = [f"(cannot be read any more: {error})"]
         else:
-            return Answers(
-                aligned(from_graph(task, y, outputs), package.classes, classes), "scored by its package"
-            )
+            scored = aligned(from_graph(task, y, outputs), package.classes, classes)
+            return _told(Answers(scored, "scored by its package"), metric, package.version)
     old = Holdout.read(old_holdout, task=task, label=names["label"], id=names["id"], time=names["time"])
     joined = _by_id(old, holdout)
     covered = float(joined.answered.mean()) if len(joined) else 0.0
@@ -65,7 +67,19 @@ def answers(
             f"{np.datetime_as_string(last, unit='D')})",
         )
     how = f"its own answers of then, joined by id: {', '.join(missing)} gone from features()"
-    return Answers(aligned(joined, package.classes, classes), how)
+    return _told(Answers(aligned(joined, package.classes, classes), how), metric, package.version)
+
+
+def _told(found: Answers, metric: str, version: str) -> Answers | Unscorable:
+    if found.scored.tells(metric):
+        return found
+    task = found.scored.task
+    others = ", ".join(name for name in METRICS[task] if found.scored.tells(name))
+    return Unscorable(
+        version=version,
+        why=f"it gives no scores that {metric} can be told by",
+        next_step=f"judge by one of {others} until a model that {metric} can judge serves",
+    )
 
 
 def _by_id(old: Holdout, new: Holdout) -> Scored:
@@ -75,8 +89,11 @@ def _by_id(old: Holdout, new: Holdout) -> Scored:
     there = rows >= 0
     prediction = np.full(len(new), np.nan)
     prediction[there] = old.spark.prediction[rows[there]]
-    probabilities = None
+    probabilities = raw = None
     if old.spark.probabilities is not None:
         probabilities = np.full((len(new), old.spark.probabilities.shape[1]), np.nan)
         probabilities[there] = old.spark.probabilities[rows[there]]
-    return Scored(new.spark.task, new.spark.y, prediction, probabilities)
+    if old.spark.raw is not None:
+        raw = np.full(len(new), np.nan)
+        raw[there] = old.spark.raw[rows[there]]
+    return Scored(new.spark.task, new.spark.y, prediction, probabilities, raw)

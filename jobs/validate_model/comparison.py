@@ -56,7 +56,10 @@ class Plan:
 
 
 def compare(challenger: Scored, champion: Scored | None, plan: Plan) -> Comparison:
-    """Compare two models on the same rows, in the same order; without a champion, the challenger alone."""
+    """Compare two models on the same rows, in the same order; without a champion, the challenger alone.
+
+    By the metrics that both tell; the plan's must be one of them.
+    """
     rows = challenger.answered if champion is None else challenger.answered & champion.answered
     if not rows.any():  # every row refused by one of them
         both = None if champion is None else _NONE
@@ -64,7 +67,7 @@ def compare(challenger: Scored, champion: Scored | None, plan: Plan) -> Comparis
             {name: _unknown(name, challenger, both) for name in METRICS[challenger.task]}, [], 0, 0
         )
     models = [model.take(rows) for model in (challenger, champion) if model is not None]
-    metrics = list(METRICS[challenger.task])
+    metrics = [name for name in METRICS[challenger.task] if all(model.tells(name) for model in models)]
     members, small = _members({name: values[rows] for name, values in plan.slices.items()}, plan.min_rows)
     kernels = [kernel(name, model) for name in metrics for model in models]
     kernels += [

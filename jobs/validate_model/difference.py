@@ -18,6 +18,9 @@ def difference(scorer: Scorer, ours: Scored, holdout: Holdout) -> Difference:
         assert ours.probabilities is not None
         for index in range(spark.probabilities.shape[1]):
             outputs[f"probability_{index}"] = (ours.probabilities[:, index], spark.probabilities[:, index])
+    if spark.raw is not None:
+        assert ours.raw is not None
+        outputs["rawPrediction"] = (ours.raw, spark.raw)
     largest, where = 0.0, "nothing"
     for name, (own, expected) in outputs.items():
         apart = _apart(own, expected)

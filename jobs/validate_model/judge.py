@@ -143,12 +143,13 @@ def _rival_answers(work: Work, package: Package, rows: Holdout) -> rivals.Answer
         rows,
         work.fetch("champion_train", "holdout.parquet"),
         {name: work.spec[name] for name in ("label", "id", "time")},
+        work.spec["metric"],
         work.request.pipeline,
     )
 
 
 def _metrics(scored: Scored) -> dict[str, float]:
-    return compute(scored.task, scored.y, scored.prediction, scored.probabilities)
+    return compute(scored.task, scored.y, scored.prediction, scored.probabilities, scored.raw)
 
 
 def _model(work: Work, register: str, train: str, window_end: datetime | None = None) -> Model:

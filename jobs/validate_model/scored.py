@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from penstock.spec.metrics import Task
+from penstock.spec.metrics import OF_PROBABILITIES, RANKED, Task
 
 Array = npt.NDArray[np.float64]
 
@@ -21,13 +21,15 @@ class Scored:
     """Answers of a model on n rows.
 
     `y` and `prediction`: float64 [n], class indices or values. `probabilities`: float64 [n, K], column k that of
-    class k, None for regression. A row that the model refused has NaN answers.
+    class k, None where the model gives none. `raw`: float64 [n], the raw score of class 1 of a binary model without
+    probabilities, else None. A row that the model refused has NaN answers.
     """
 
     task: Task
     y: Array
     prediction: Array
     probabilities: Array | None
+    raw: Array | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -35,7 +37,21 @@ class Scored:
     def take(self, rows: npt.NDArray[Any]) -> Scored:
         """The rows of a mask or an index."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
-        return replace(self, y=self.y[rows], prediction=self.prediction[rows], probabilities=probabilities)
+        raw = None if self.raw is None else self.raw[rows]
+        return replace(
+            self, y=self.y[rows], prediction=self.prediction[rows], probabilities=probabilities, raw=raw
+        )
+
+    @property
+    def ranking(self) -> Array | None:
+        """What orders the rows of a binary task, float64 [n]: the probability of class 1, else its raw score."""
+        return self.raw if self.probabilities is None else self.probabilities[:, 1]
+
+    def tells(self, metric: str) -> bool:
+        """Whether the model gives what a metric asks for."""
+        if metric in OF_PROBABILITIES:
+            return self.probabilities is not None
+        return metric not in RANKED or self.ranking is not None
 
     @property
     def answered(self) -> npt.NDArray[np.bool_]:
@@ -72,6 +88,7 @@ class Holdout:
                 np.asarray(columns[label], dtype=np.float64),
                 np.asarray(columns["_prediction"], dtype=np.float64),
                 _stacked(columns, "_probability_"),
+                columns.get("_rawPrediction"),
             ),
         )
 
@@ -81,22 +98,27 @@ class Holdout:
 
 def from_graph(task: Task, y: Array, outputs: Mapping[str, npt.NDArray[Any]]) -> Scored:
     """The raw outputs of a package's graph (Scorer.score_columns) as answers."""
-    return Scored(task, y, outputs["prediction"], _stacked(outputs, "probability_"))
+    return Scored(
+        task, y, outputs["prediction"], _stacked(outputs, "probability_"), outputs.get("rawPrediction")
+    )
 
 
 def aligned(scored: Scored, own: Sequence[Any], wanted: Sequence[Any]) -> Scored:
     """The answers of a classifier with classes `own` in the order of `wanted`.
 
     A class that the model does not know gets probability 0; an answer that `wanted` does not know becomes -1, which
-    is wrong for every row.
+    is wrong for every row. A raw score is kept where it is that of the same class.
     """
-    if scored.probabilities is None or list(own) == list(wanted):
+    if list(own) == list(wanted):
         return scored
     place = {value: index for index, value in enumerate(wanted)}
     order = np.array([place.get(value, -1) for value in own], dtype=np.float64)
     known = scored.answered
     prediction = np.full(len(scored), np.nan)
     prediction[known] = order[scored.prediction[known].astype(np.int64)]
+    raw = scored.raw if own[1] == wanted[1] else None
+    if scored.probabilities is None:
+        return replace(scored, prediction=prediction, raw=raw)
     probabilities = np.zeros((len(scored), len(wanted)))
     for index, value in enumerate(own):
         if value in place:

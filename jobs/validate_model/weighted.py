@@ -34,14 +34,9 @@ def _mean(loss: Array) -> Kernel:
     return lambda weights: _ratio(weights @ loss, weights.sum(axis=1))
 
 
-def _share(scored: Scored) -> Array:
-    """The probability of class 1, float64 [n]."""
-    assert scored.probabilities is not None
-    return scored.probabilities[:, 1]
-
-
-def _ranked(score: Array, y: Array) -> tuple[npt.NDArray[np.int64], Array, npt.NDArray[np.int64]]:
+def _ranked(score: Array | None, y: Array) -> tuple[npt.NDArray[np.int64], Array, npt.NDArray[np.int64]]:
     """The rows by rising score, their labels, and where each run of equal scores starts."""
+    assert score is not None
     order = np.argsort(score, kind="stable")
     ranked = score[order]
     starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
@@ -64,7 +59,7 @@ def _by_score(
 def _roc_auc(scored: Scored) -> Kernel:
     # The share of pairs of a positive and a negative that are in the right order, ties counting half
     # (Hanley and McNeil 1982).
-    order, y, starts = _ranked(_share(scored), scored.y)
+    order, y, starts = _ranked(scored.ranking, scored.y)
 
     def auc(weights: Array) -> Array:
         positive, negative = _by_score(weights, order, y, starts)
@@ -78,7 +73,7 @@ def _roc_auc(scored: Scored) -> Kernel:
 
 def _pr_auc(scored: Scored) -> Kernel:
     # Average precision: the sum over thresholds of precision times the gain in recall (scikit-learn's).
-    order, y, starts = _ranked(_share(scored), scored.y)
+    order, y, starts = _ranked(scored.ranking, scored.y)
 
     def average_precision(weights: Array) -> Array:
         positive, negative = _by_score(weights, order, y, starts)
@@ -97,7 +92,8 @@ def _log_loss(scored: Scored) -> Kernel:
 
 
 def _brier(scored: Scored) -> Kernel:
-    return _mean((_share(scored) - scored.y) ** 2)
+    assert scored.probabilities is not None
+    return _mean((scored.probabilities[:, 1] - scored.y) ** 2)
 
 
 def _accuracy(scored: Scored) -> Kernel:

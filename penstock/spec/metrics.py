@@ -15,3 +15,8 @@ METRICS: dict[Task, dict[str, Direction]] = {
     "multiclass": {"accuracy": "maximize", "macro_f1": "maximize", "log_loss": "minimize"},
     "regression": {"rmse": "minimize", "mae": "minimize", "r2": "maximize"},
 }  # fmt: skip
+
+#: Metrics that ask how a model orders the rows: by the probability of class 1, or by any other score of it.
+RANKED = frozenset({"roc_auc", "pr_auc"})
+#: Metrics that ask for the probabilities themselves.
+OF_PROBABILITIES = frozenset({"log_loss", "brier"})

@@ -30,8 +30,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 def trained_store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with small models as training leaves them: copy it, then register and judge them.
 
-    Pipeline `flights` (binary) has the models `good` and `weak` (fewer columns); `delay` (regression) and `kinds`
-    (multiclass) one each, called `good`.
+    Pipeline `flights` (binary) has the models `good`, `weak` (fewer columns) and `margin` (without probabilities);
+    `delay` (regression) and `kinds` (multiclass) one each, called `good`.
     """
     from tests.jobs.small_models import lay
 
@@ -40,6 +40,7 @@ def trained_store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory)
     store.open_format()
     lay(spark, store, pipeline="flights", name="good")
     lay(spark, store, pipeline="flights", name="weak", columns=["distance", "seats"])
+    lay(spark, store, pipeline="flights", name="margin", probable=False)
     lay(spark, store, pipeline="delay", name="good", task="regression")
     lay(spark, store, pipeline="kinds", name="good", task="multiclass")
     return root / "store"

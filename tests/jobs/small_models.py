@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from pyspark.ml import Pipeline
-from pyspark.ml.classification import GBTClassifier, LogisticRegression
+from pyspark.ml.classification import GBTClassifier, LinearSVC, LogisticRegression
 from pyspark.ml.feature import Imputer, OneHotEncoder, StringIndexer, VectorAssembler
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.regression import LinearRegression
@@ -67,7 +67,7 @@ def table(rows: int, seed: int, task: str) -> pd.DataFrame:
     return frame
 
 
-def estimator(task: str, columns: list[str], trees: int) -> Pipeline:
+def estimator(task: str, columns: list[str], trees: int, *, probable: bool) -> Pipeline:
     """Indexed and encoded strings, imputed numbers, and a model of the task over `columns`."""
     numbers = [name for name in columns if name != "origin"]
     stages: list[Any] = []
@@ -80,6 +80,8 @@ def estimator(task: str, columns: list[str], trees: int) -> Pipeline:
     stages.append(VectorAssembler(inputCols=parts, outputCol="features"))
     if task == "regression":
         model: Any = LinearRegression(regParam=0.01)
+    elif not probable:
+        model = LinearSVC(regParam=0.01, maxIter=8)
     elif task == "binary" and trees:
         model = GBTClassifier(maxIter=trees, maxDepth=3, seed=7)
     else:
@@ -97,19 +99,27 @@ def lay(
     columns: list[str] | None = None,
     trees: int = 3,
     rows: int = 1500,
+    probable: bool = True,
 ) -> StageResult:
-    """Train a model and commit it as the result of stage train, with one of stage features before it."""
+    """Train a model and commit it as the result of stage train, with one of stage features before it.
+
+    `probable`: whether a classifier gives probabilities.
+    """
     columns = columns or FEATURES
     train, holdout = table(rows, 1, task), table(HOLDOUT, 2, task)
-    fitted = estimator(task, columns, trees).fit(frame_of(spark, SCHEMA, _rows(train)).cache())
+    fitted = estimator(task, columns, trees, probable=probable).fit(
+        frame_of(spark, SCHEMA, _rows(train)).cache()
+    )
     classes = None if task == "regression" else sorted({int(value) for value in train["label"]})
-    count = 0 if classes is None else len(classes)
+    count = 0 if classes is None or not probable else len(classes)
 
     def scored(frame: pd.DataFrame) -> pd.DataFrame:
         answers = fitted.transform(frame_of(spark, SCHEMA, _rows(frame)))
         vector = vector_to_array("probability") if count else None
         shares = [vector[index].alias(f"_probability_{index}") for index in range(count)]
         scores = [answers["prediction"].alias("_prediction"), *shares]
+        if not probable:
+            scores.append(vector_to_array("rawPrediction")[1].alias("_rawPrediction"))
         return answers.select("id", "time", "label", *FEATURES, *scores).toPandas()
 
     judged = scored(holdout)
@@ -124,9 +134,10 @@ def lay(
     from jobs.common.metrics import compute
 
     probabilities = judged[[f"_probability_{index}" for index in range(count)]].to_numpy() if count else None
-    metrics = compute(task, judged["label"].to_numpy(), judged["_prediction"].to_numpy(), probabilities)
+    raw = None if probable else judged["_rawPrediction"].to_numpy()
+    metrics = compute(task, judged["label"].to_numpy(), judged["_prediction"].to_numpy(), probabilities, raw)
     summary = {
-        "metrics": metrics,
+        "metrics": {name: value for name, value in metrics.items() if np.isfinite(value)},
         "base_rate": float(judged["label"].mean()),
         "params": {"maxIter": trees},
         "trials": 1,
@@ -196,6 +207,10 @@ def _answers(samples: pd.DataFrame, scored: pd.DataFrame, classes: list[int] | N
         if classes is None:
             answers.append({"prediction": float(row["_prediction"])})
         else:
-            shares = {str(name): float(row[f"_probability_{index}"]) for index, name in enumerate(classes)}
-            answers.append({"prediction": classes[int(row["_prediction"])], "probability": shares})
+            answer: dict[str, Any] = {"prediction": classes[int(row["_prediction"])]}
+            if "_probability_0" in row:
+                answer["probability"] = {
+                    str(name): float(row[f"_probability_{index}"]) for index, name in enumerate(classes)
+                }
+            answers.append(answer)
     return {"records": records, "answers": answers}

@@ -103,8 +103,9 @@ class Scorer:
                 for a string column, str with None, NaN or NULL for null.
 
         Returns:
-            Every output of the graph by name, each of shape (N,): `prediction`, `probability_<index>` as
-            float64, and `invalid` as str where the model can refuse a row.
+            Every output of the graph by name, each of shape (N,): `prediction`, `probability_<index>` (of two
+            classes without probabilities, `rawPrediction`) as float64, and `invalid` as str where the model can
+            refuse a row.
 
         Raises:
             InputError: a column is missing, or the columns differ in length.
@@ -184,8 +185,11 @@ class Scorer:
                 f" function.json says {expected}"
             )
         kinds = {node.name: (node.type, len(node.shape)) for node in self._session.get_outputs()}
-        wanted = {"prediction": ("tensor(double)", 1)}
-        wanted |= {f"probability_{index}": ("tensor(double)", 1) for index in range(len(self._classes))}
+        scores = [f"probability_{index}" for index in range(len(self._classes))]
+        if self.package.output == "prediction" and not kinds.keys() & scores:
+            # A classifier that gives no probabilities; of two classes it has a raw score all the same.
+            scores = ["rawPrediction"] if len(self._classes) == 2 else []
+        wanted = dict.fromkeys(["prediction", *scores], ("tensor(double)", 1))
         if _INVALID in kinds:
             wanted[_INVALID] = ("tensor(string)", 1)
         if kinds != wanted:

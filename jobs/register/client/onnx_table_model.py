@@ -22,6 +22,8 @@ NULL = "\u0000"
 class TableModel:
     """`predict(DataFrame)` gives a DataFrame: `prediction`, and for a classifier `probability_<class>`.
 
+    A classifier of two classes without probabilities gives `rawPrediction` instead, the score of the second.
+
     A model that can refuse a value (an unseen category, say) also gives `invalid`: the refused column, or "";
     the other answers of such a row are null.
     """

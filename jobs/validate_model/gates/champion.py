@@ -69,7 +69,7 @@ def gate(
         return GateResult(
             name=NAME,
             passed=False,
-            observed=f"champion version {found.version} has no answers for these rows",
+            observed=f"champion version {found.version} cannot be compared on these rows",
             required="both models on the same rows",
             why=found.why,
             next_step=found.next_step,

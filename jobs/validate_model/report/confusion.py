@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.validate_model.report.curves import Shown
+from jobs.validate_model.report.curves import Shown, probable
 from jobs.validate_model.report.style import FAINT, INK, axes, plain, svg
 from jobs.validate_model.scored import Scored
 
@@ -18,7 +18,10 @@ _NUMBERED = 12
 
 def draw(models: Shown, classes: Sequence[Any]) -> list[str]:
     """The pictures as SVG."""
-    return [_matrix(models[-1][2], [plain(str(value)) for value in classes]), _sureness(models)]
+    pictures = [_matrix(models[-1][2], [plain(str(value)) for value in classes])]
+    if sure := probable(models):
+        pictures.append(_sureness(sure))
+    return pictures
 
 
 def _matrix(scored: Scored, names: list[str]) -> str:

@@ -27,14 +27,23 @@ def shown(challenger: Scored, champion: Scored | None) -> Shown:
 
 def draw(models: Shown) -> list[str]:
     """The pictures as SVG."""
-    return [_roc(models), _precision_recall(models), _calibration(models), _scores(models[-1][2])]
+    ranking = [model for model in models if model[2].ranking is not None]
+    pictures = [_roc(ranking), _precision_recall(ranking)]
+    if sure := probable(models):
+        pictures.append(_calibration(sure))
+    return [*pictures, _scores(models[-1][2])]
+
+
+def probable(models: Shown) -> Shown:
+    """The models that give probabilities."""
+    return [model for model in models if model[2].probabilities is not None]
 
 
 def _answered(scored: Scored) -> tuple[Array, Array]:
-    """Labels and probabilities of class 1 of the rows that have an answer."""
-    assert scored.probabilities is not None
+    """Labels and scores of class 1 of the rows that have an answer."""
+    assert scored.ranking is not None
     there = scored.answered
-    return scored.y[there], scored.probabilities[there, 1]
+    return scored.y[there], scored.ranking[there]
 
 
 def _unit(made: Axes, x: str, y: str) -> None:
@@ -95,7 +104,7 @@ def _calibration(models: Shown) -> str:
 def _scores(scored: Scored) -> str:
     made = axes("Scores of the challenger by what happened")
     y, share = _answered(scored)
-    edges = np.linspace(0, max(float(share.max()), 1e-9), 31).tolist()
+    edges = np.linspace(min(float(share.min()), 0), max(float(share.max()), 1e-9), 31).tolist()
     for value, color, name in ((0, "#b9c3d6", "label 0"), (1, BAD, "label 1")):
         made.hist(
             share[y == value],
@@ -105,6 +114,7 @@ def _scores(scored: Scored) -> str:
             alpha=0.65,
             label=f"{name}, {int((y == value).sum()):,} rows",
         )
-    made.set(xlabel="probability of label 1", ylabel="density")
+    kind = "raw score" if scored.probabilities is None else "probability"
+    made.set(xlabel=f"{kind} of label 1", ylabel="density")
     made.legend(loc="best")
     return svg(made)

@@ -27,7 +27,7 @@ def losses(scorer: Scorer, holdout: Holdout, metric: str) -> dict[str, list[floa
 
     def judged(given: dict[str, object]) -> float:
         scored = from_graph(task, y, scorer.score_columns(given))  # type: ignore[arg-type]
-        return turn * value(task, metric, y, scored.prediction, scored.probabilities)
+        return turn * value(task, metric, y, scored.prediction, scored.probabilities, scored.raw)
 
     whole = judged(dict(columns))
     return {

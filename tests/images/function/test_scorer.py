@@ -54,6 +54,29 @@ def test_output_prediction_leaves_probabilities_out(make_package: MakePackage, r
     assert scorer.score([right]) == [{"prediction": 1}]
 
 
+def test_a_classifier_may_give_no_probabilities(
+    make_package: MakePackage, graph: Callable[[str], bytes], right: dict[str, Any]
+) -> None:
+    """Then the graph has a raw score of two classes, nothing of more, and the package's output is the prediction."""
+    import onnx
+
+    model = onnx.load_from_string(graph("binary"))
+    kept = [output for output in model.graph.output if not output.name.startswith("probability")]
+    raw = onnx.helper.make_tensor_value_info("rawPrediction", onnx.TensorProto.DOUBLE, ["N"])
+    model.graph.node.append(onnx.helper.make_node("Identity", ["score"], ["rawPrediction"]))
+    del model.graph.output[:]
+    model.graph.output.extend([*kept, raw])
+    scorer = Scorer(Package.load(make_package(output="prediction", model=model.SerializeToString())))
+    assert scorer.score([right]) == [{"prediction": 1}]
+    columns = {field.name: [right[field.name]] for field in scorer.package.inputs}
+    assert scorer.score_columns(columns).keys() == {"prediction", "rawPrediction", "invalid"}
+    with pytest.raises(PackageError, match="does not give what a package must"):
+        Scorer(Package.load(make_package(output="probability", model=model.SerializeToString())))
+    model.graph.output.pop()
+    three = {"task": "multiclass", "classes": [0, 1, 2], "output": "prediction"}
+    Scorer(Package.load(make_package(**three, model=model.SerializeToString())))
+
+
 def test_a_regression_answers_with_a_number(make_package: MakePackage, right: dict[str, Any]) -> None:
     """A regression's prediction is the value itself."""
     scorer = Scorer(Package.load(make_package(task="regression")))

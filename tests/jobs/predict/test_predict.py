@@ -40,11 +40,11 @@ def fit(spark: SparkSession, rows: pd.DataFrame) -> Any:
     from pyspark.ml.classification import LogisticRegression
     from pyspark.ml.feature import StringIndexer, VectorAssembler
 
-    def fitted(invalid: str) -> PipelineModel:
+    def fitted(invalid: str, last: Any = None) -> PipelineModel:
         stages = [
             StringIndexer(inputCol="shop", outputCol="shop_index", handleInvalid=invalid),
             VectorAssembler(inputCols=["shop_index", "amount"], outputCol="features", handleInvalid=invalid),
-            LogisticRegression(labelCol="paid", regParam=0.1),
+            last or LogisticRegression(labelCol="paid", regParam=0.1),
         ]
         return Pipeline(stages=stages).fit(of_pandas(spark, rows))
 
@@ -55,9 +55,9 @@ def fit(spark: SparkSession, rows: pd.DataFrame) -> Any:
 def predict(spark: SparkSession, fit: Any, tmp_path: Path) -> Any:
     """Scores a file with a model of classes 'no' and 'yes' that handles the unseen as told."""
 
-    def run(data: Path, output: Path, invalid: str = "keep") -> dict[str, int]:
+    def run(data: Path, output: Path, invalid: str = "keep", last: Any = None) -> dict[str, int]:
         store = Store(f"file://{tmp_path}/store")
-        model = fit(invalid)
+        model = fit(invalid, last)
         model.write().overwrite().save(store.uri_of("p/train/k/a/model"))
         spec = {
             "data": str(data), "output": str(output), "version": "7", "inputs": INPUTS, "classes": ["no", "yes"],
@@ -101,6 +101,22 @@ def test_parquet_in_parquet_out(predict: Any, rows: pd.DataFrame, tmp_path: Path
     assert output.is_file()
     assert answers["amount"].tolist() == rows["amount"].tolist()
     assert set(answers["prediction"]) == {"no", "yes"}
+
+
+def test_a_classifier_without_probabilities_answers_classes(
+    predict: Any, spark: SparkSession, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    """The class alone; none where Spark's OneVsRest has no number to choose one by."""
+    from pyspark.ml.classification import LinearSVC, OneVsRest
+
+    data, output = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    rows.assign(amount=[None, *rows["amount"][1:]]).to_parquet(data)
+    last = OneVsRest(labelCol="paid", classifier=LinearSVC(maxIter=5))
+    assert predict(data, output, last=last) == {"rows": 60, "refused": 0}
+    answers = pd.read_parquet(output)
+    assert list(answers.columns) == [*rows.columns, "prediction", "version"]
+    assert answers["prediction"][0] is None
+    assert set(answers["prediction"][1:]) == {"no", "yes"}
 
 
 def test_text_with_quotes_commas_and_line_breaks_survives(predict: Any, tmp_path: Path) -> None:

@@ -196,6 +196,21 @@ print(json.dumps(model.predict(table).to_dict("list")))
     assert answers["probability_1"] == pytest.approx(spark, abs=1e-9)
 
 
+def test_a_classifier_without_probabilities(project: Project) -> None:
+    """Its package answers the prediction, is proved by its samples, and MLflow's model is told what it gives."""
+    import mlflow
+
+    result = project.register("flights", "margin")
+    package = Package.load(project.path(result, "package"))
+    assert (package.output, result.summary["parity_fault"]) == ("prediction", None)
+    mlflow.set_tracking_uri(project.settings.mlflow_uri)
+    model = mlflow.pyfunc.load_model(result.summary["model_uri"])
+    answers = model.predict(pd.DataFrame(list(package.samples.records)))
+    assert list(answers["prediction"]) == [answer["prediction"] for answer in package.samples.answers]
+    named = model.metadata.signature.outputs.input_names()
+    assert list(answers.columns)[:2] == named == ["prediction", "rawPrediction"]
+
+
 def test_the_spark_model_comes_back_from_mlflow(
     project: Project, spark: SparkSession, tmp_path: Path
 ) -> None:

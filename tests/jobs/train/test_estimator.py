@@ -28,12 +28,19 @@ def estimator(params):
     return """
 
 
-def built(project: Any, spark: Any, returned: str, task: str = "binary", balance: bool = False) -> Any:
+def built(
+    project: Any,
+    spark: Any,
+    returned: str,
+    task: str = "binary",
+    balance: bool = False,
+    metric: str = "log_loss",
+) -> Any:
     """The estimator of a model that returns an expression, for a problem with one feature, `weight`."""
     project.model("stones", model=HEAD + returned)
     labels = [[True, 1], [False, 1]]
     spec = {
-        "task": task, "label": "y", "time": "at", "id": "stone", "metric": "log_loss", "better": "minimize",
+        "task": task, "label": "y", "time": "at", "id": "stone", "metric": metric, "better": "minimize",
         "balance": balance, "search": {"seed": 7},
     }  # fmt: skip
     reference = {
@@ -57,7 +64,16 @@ def built(project: Any, spark: Any, returned: str, task: str = "binary", balance
         ),
         (
             "Pipeline(stages=[ASSEMBLE, c.LinearSVC(labelCol='y')])",
-            "its last stage is LinearSVC, expected a classifier",
+            "LinearSVC gives no probabilities, which the spec's metric log_loss asks for: expected a classifier "
+            "with probabilities (GBTClassifier, LogisticRegression, …), or one of the metrics roc_auc, pr_auc, accuracy, f1",
+        ),
+        (
+            "Pipeline(stages=[ASSEMBLE, c.OneVsRest(labelCol='y', classifier=c.LinearSVC(rawPredictionCol='r'))])",
+            "LinearSVC has rawPredictionCol='r', expected the default 'rawPrediction'",
+        ),
+        (
+            "Pipeline(stages=[ASSEMBLE, c.OneVsRest(labelCol='y', classifier=c.FMClassifier())])",
+            "OneVsRest gives no probabilities",
         ),
         (
             "Pipeline(stages=[ASSEMBLE, c.GBTClassifier()])",
@@ -103,6 +119,26 @@ def test_balance_needs_a_predictor_with_weights(project: Any, spark: Any) -> Non
             "Pipeline(stages=[ASSEMBLE, c.GBTClassifier(labelCol='y', weightCol='weight')])",
             balance=True,
         )
+
+
+def test_one_vs_rest_is_looked_into(project: Any, spark: Any) -> None:
+    """The classifier that it repeats is the one that gets a seed, and that must know weights where classes are balanced."""
+
+    def repeated(classifier: str, **kwargs: Any) -> Any:
+        stages = f"[ASSEMBLE, c.OneVsRest(labelCol='y', classifier={classifier})]"
+        return built(project, spark, f"Pipeline(stages={stages})", metric="accuracy", **kwargs).getStages()[
+            -1
+        ]
+
+    made = repeated("c.GBTClassifier()", balance=True)
+    assert (made.getClassifier().getSeed(), made.getWeightCol()) == (7, "_weight")
+    perceptron = "c.MultilayerPerceptronClassifier(layers=[1, 2])"
+    with pytest.raises(UserCodeError, match="MultilayerPerceptronClassifier knows no weights"):
+        repeated(perceptron, balance=True)
+    with pytest.raises(
+        PenstockError, match=r"cannot become a function: pyspark\.ml\.classification\.FMClassifier"
+    ):
+        repeated("c.FMClassifier()")
 
 
 def test_a_seed_is_set_where_the_user_set_none(project: Any, spark: Any) -> None:

@@ -78,6 +78,40 @@ def test_every_task_leaves_all_that_is_promised(quarry: Any, spark: Any, task: s
     ]
 
 
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_classifier_without_probabilities(quarry: Any, spark: Any, task: str) -> None:
+    """It is chosen and judged by what it gives: classes, and of two of them Spark's own area by the raw score."""
+    from pyspark.ml import PipelineModel
+    from pyspark.ml.evaluation import BinaryClassificationEvaluator
+
+    label = {"binary": "late", "multiclass": "kind"}[task]
+    svc = 'c.LinearSVC(labelCol="late", regParam=params["reg"])'
+    quarry.model(
+        svc if task == "binary" else f'c.OneVsRest(labelCol="{label}", classifier=c.LinearSVC(maxIter=5))'
+    )
+    metric = {"binary": "roc_auc", "multiclass": "macro_f1"}[task]
+    item = quarry.item(quarry.features(task), search={"reg": [0.01, 1.0]}, metric=metric, better="maximize")
+    outcome, result = quarry.train(item)
+    assert result is not None, outcome.message
+    table, facts = quarry.holdout(result), result.summary
+    scores = [name for name in table.column_names if name.startswith("_")]
+    assert all(
+        set(answer) <= {"prediction", "invalid"} for answer in quarry.json(result, "samples.json")["answers"]
+    )
+    model = PipelineModel.load(quarry.store.uri_of(f"{result.path}/model"))
+    made = model.transform(spark.createDataFrame(table.drop_columns(scores)))
+    if task == "multiclass":
+        assert scores == ["_prediction"]
+        assert facts["metrics"].keys() == {"accuracy", "macro_f1"}
+    else:
+        assert scores == ["_prediction", "_rawPrediction"]
+        assert facts["metrics"].keys() == {"roc_auc", "pr_auc", "accuracy", "f1"}
+        made = made.withColumn("late", made["late"].cast("double"))
+        area = BinaryClassificationEvaluator(labelCol="late", numBins=0).evaluate(made)
+        assert facts["metrics"]["roc_auc"] == pytest.approx(area)
+    assert sorted(row["prediction"] for row in made.collect()) == sorted(table["_prediction"].to_pylist())
+
+
 def test_samples_hold_a_null_in_each_column_and_unseen_values(quarry: Any) -> None:
     """Beside fifty real rows there is one with each feature null, and one with a value that training never saw."""
     records = quarry.json(trained(quarry, "binary"), "samples.json")["records"]

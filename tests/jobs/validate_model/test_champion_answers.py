@@ -55,7 +55,7 @@ def test_its_own_package_scores_the_new_rows(tmp_path: Path, champion: Package) 
     path = holdout_file(
         tmp_path / "new.parquet", ["a", "b"], {"y": [1.0, -3.0], "z": [0, 0], "x": [1.0, 1.0]}
     )
-    found = answers(champion, [0, 1], holdout_of(path), path, NAMES, "flights")
+    found = answers(champion, [0, 1], holdout_of(path), path, NAMES, "roc_auc", "flights")
     assert isinstance(found, Answers)
     assert found.how == "scored by its package"
     assert found.scored.prediction.tolist() == [1, 0]
@@ -70,7 +70,7 @@ def test_a_column_that_is_gone_falls_back_to_its_answers_of_then(tmp_path: Path,
         tmp_path / "old.parquet", ids[:9], {"x": [float(n) - 4.5 for n in range(9)], "y": [0.0] * 9}
     )
     new = holdout_file(tmp_path / "new.parquet", ids[::-1], {"x": [0.0] * 10})
-    found = answers(champion, [0, 1], holdout_of(new), old, NAMES, "flights")
+    found = answers(champion, [0, 1], holdout_of(new), old, NAMES, "roc_auc", "flights")
     assert isinstance(found, Answers)
     assert "y gone from features()" in found.how
     assert found.scored.answered.tolist() == [False] + [True] * 9
@@ -81,7 +81,7 @@ def test_where_they_cover_too_little_it_says_what_to_run(tmp_path: Path, champio
     """Two commands: the champion's window with the new code, then this one again."""
     old = holdout_file(tmp_path / "old.parquet", ["a"], {"x": [0.0], "y": [0.0]}, first="2013-04-30")
     new = holdout_file(tmp_path / "new.parquet", ["a", "b"], {"x": [0.0, 0.0]}, first="2013-05-31")
-    found = answers(champion, [0, 1], holdout_of(new), old, NAMES, "flights")
+    found = answers(champion, [0, 1], holdout_of(new), old, NAMES, "roc_auc", "flights")
     assert isinstance(found, Unscorable)
     assert found.version == "3"
     assert "no longer gives: y" in found.why
@@ -97,7 +97,7 @@ def test_a_column_that_changed_its_type_is_as_good_as_gone(tmp_path: Path, champ
     table = pq.read_table(path)
     pq.write_table(table.set_column(table.column_names.index("y"), "y", pa.array(["far", "near"])), path)
     old = holdout_file(tmp_path / "old.parquet", ["z"], {"x": [0.0], "y": [0.0]})
-    found = answers(champion, [0, 1], holdout_of(path), old, NAMES, "flights")
+    found = answers(champion, [0, 1], holdout_of(path), old, NAMES, "roc_auc", "flights")
     assert isinstance(found, Unscorable)
     assert "cannot be read any more" in found.why
 
@@ -111,3 +111,13 @@ def test_classes_are_matched_by_their_values() -> None:
     assert np.isnan(found.prediction[2])
     assert found.probabilities is not None
     assert found.probabilities[:2].tolist() == [[0.2, 0.7, 0.0], [0.1, 0.1, 0.0]]
+
+
+@pytest.mark.parametrize(("wanted", "kept"), [(["z", "b"], True), (["b", "c"], False), (["a", "b"], True)])
+def test_a_raw_score_is_matched_by_its_class(wanted: list[str], kept: bool) -> None:
+    """A binary champion without probabilities: its raw score is that of one class, and speaks for no other."""
+    own = Scored("binary", np.zeros(2), np.array([1.0, 0.0]), None, np.array([0.5, -0.5]))
+    found = aligned(own, ["a", "b"], wanted)
+    assert found.prediction[0] == wanted.index("b")
+    assert (found.raw is not None) == found.tells("roc_auc") == kept
+    assert not found.tells("log_loss")

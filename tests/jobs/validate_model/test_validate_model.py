@@ -111,6 +111,31 @@ def test_the_first_model_of_each_task_is_promoted(project: Project, pipeline: st
         assert f'id="gate-{gate.name}"' in text
 
 
+def test_a_classifier_without_probabilities_is_judged_by_its_raw_score(project: Project) -> None:
+    """The areas under the curves, accuracy and F1 are told, parity holds the raw score; there is no calibration."""
+    margin, good = project.register("flights", "margin"), project.register("flights", "good")
+    result = judge(project, "flights", margin)
+    assert [gate for gate in result.gates if not gate.passed] == []
+    known = {name: value for name, value in result.summary["metrics"].items() if value is not None}
+    assert known == pytest.approx(project.trained("flights", "margin").summary["metrics"])
+    assert known.keys() == {"roc_auc", "pr_auc", "accuracy", "f1"}
+    text, _ = read(project, result)
+    assert "raw score of label 1" in text
+    assert "Calibration" not in text
+    beside = judge(project, "flights", good, margin)
+    assert "gain" in by_name(beside)["champion"].observed
+    assert "Calibration" in read(project, beside)[0]
+
+
+def test_a_champion_that_the_metric_cannot_tell_is_not_compared(project: Project) -> None:
+    """A champion without probabilities, and log loss: the gate says what to judge by until it is replaced."""
+    margin, good = project.register("flights", "margin"), project.register("flights", "good")
+    gate = by_name(judge(project, "flights", good, margin, metric="log_loss", better="minimize"))["champion"]
+    assert not gate.passed
+    assert "no scores that log_loss can be told by" in gate.why
+    assert gate.next_step.startswith("judge by one of roc_auc, pr_auc, accuracy, f1 until")
+
+
 def test_a_worse_model_is_refused_and_the_run_ends_well(project: Project) -> None:
     """Champion and slices refuse it with what was seen; the reason is on the version, the run and the report."""
     champion = project.register("flights", "good")
@@ -200,6 +225,23 @@ def test_a_package_that_differs_from_spark_is_refused(project: Project) -> None:
     gate = by_name(result)["parity"]
     assert not gate.passed
     assert f"probability_1 of row '{table['id'][17]}'" in gate.why
+
+
+def test_a_raw_score_that_differs_from_spark_is_refused(project: Project) -> None:
+    """Of a model without probabilities it is all that there is to compare beside the class."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    margin = project.register("flights", "margin")
+    path = project.path(margin.inputs["train"], "holdout.parquet")
+    table = pq.read_table(path)
+    values = table["_rawPrediction"].to_numpy().copy()
+    values[17] += 1e-5
+    place = table.column_names.index("_rawPrediction")
+    pq.write_table(table.set_column(place, "_rawPrediction", pa.array(values)), path)
+    gate = by_name(judge(project, "flights", margin))["parity"]
+    assert not gate.passed
+    assert f"rawPrediction of row '{table['id'][17]}'" in gate.why
 
 
 def test_a_holdout_of_one_class_is_refused_with_a_report(project: Project) -> None:

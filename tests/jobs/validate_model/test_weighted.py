@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jobs.common.metrics import value
 from jobs.validate_model.scored import Scored
 from jobs.validate_model.weighted import kernel
-from penstock.spec.metrics import METRICS, Task
+from penstock.spec.metrics import METRICS, RANKED, Task
 
 EVERY = [(task, metric) for task, metrics in METRICS.items() for metric in metrics]
 
@@ -59,6 +59,17 @@ def test_a_weight_is_how_often_a_row_is_there(task: Task, metric: str, rows: int
     if metric == "r2" and (counts.sum() < 2 or np.ptp(repeated.y) == 0):
         return  # nothing to explain: not told by one, defined as 0 or 1 by the other
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("metric", sorted(RANKED))
+def test_a_raw_score_ranks_as_a_probability_does(metric: str) -> None:
+    """What only orders the rows gives the same area, by the kernel and by the plain metric."""
+    answers = scored("binary", 50, 3)
+    assert answers.probabilities is not None
+    raw = Scored("binary", answers.y, answers.prediction, None, np.log(answers.probabilities[:, 1]))
+    expected = value("binary", metric, answers.y, answers.prediction, answers.probabilities)
+    assert kernel(metric, raw)(np.ones((1, 50)))[0] == pytest.approx(expected)
+    assert value("binary", metric, raw.y, raw.prediction, None, raw.raw) == pytest.approx(expected)
 
 
 def test_many_resamples_are_each_their_own() -> None:
