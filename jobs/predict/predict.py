@@ -155,8 +155,8 @@ def _answers(model: PipelineModel, rows: DataFrame, spec: dict[str, Any]) -> Dat
     else:
         labels = F.array(*[F.lit(value) for value in classes])
         # OneVsRest answers -1 where none of its scores is a number: no class.
-        index = F.when(prediction >= 0, prediction + 1).cast("int")
-        columns.append(F.element_at(labels, index).alias("prediction"))
+        answer = F.element_at(labels, (prediction + 1).cast("int"))
+        columns.append(F.when(prediction >= 0, answer).alias("prediction"))
     if classes is not None and model.stages[-1].hasParam("probabilityCol"):
         probability = vector_to_array(F.col("probability"))
         columns += [probability[k].alias(f"probability_{value}") for k, value in enumerate(classes)]
