@@ -107,7 +107,8 @@ def stand(folder: Callable[[str], Path]) -> Iterator[Stand]:
             places,
             AIRFLOW__PENSTOCK__RUNNER="kubernetes",
             AIRFLOW__PENSTOCK__NAMESPACE=cluster.namespace,
-            AIRFLOW__PENSTOCK__SCHEDULE_TIMEOUT="20",
+            # Longer than a node is tainted for once its API server is back.
+            AIRFLOW__PENSTOCK__SCHEDULE_TIMEOUT="30",
             AIRFLOW__PENSTOCK__KUBE_CONFIG=os.environ["KUBECONFIG"],
             # A worker, scheduler or triggerer that is gone is missed within seconds, not minutes.
             AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT="20",
