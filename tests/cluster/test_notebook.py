@@ -37,7 +37,8 @@ def notebook(up: Project, first: Any, cluster: Cluster, token: str) -> Iterator[
     cluster.core.create_namespaced_secret(
         cluster.namespace, {"metadata": {"name": "penstock-notebook"}, "stringData": {"token": token}}
     )
-    for each in yaml.safe_load_all(built("notebook", cluster.namespace)):
+    manifests = built("notebook", cluster.namespace)
+    for each in yaml.safe_load_all(manifests):
         if each["kind"] == "Deployment":
             pod = each["spec"]["template"]["spec"]
             pod["containers"][0]["image"] = image
@@ -50,7 +51,7 @@ def notebook(up: Project, first: Any, cluster: Cluster, token: str) -> Iterator[
         with forwarded(*deployment) as url:
             yield url
     finally:
-        subprocess.run(["kubectl", "delete", "--wait=false", *deployment], check=True)
+        subprocess.run(["kubectl", "delete", "--wait=false", "--filename", "-"], input=manifests, check=True)
         until(lambda: cluster.pods() == [], 120)
 
 
