@@ -23,6 +23,7 @@ from pathlib import Path
 
 from bench.serving import boosted, load
 from bench.serving.servers import Records, Server, body_of, servers
+from penstock import telemetry
 from penstock.settings import find_root
 
 CLIENTS, ROWS, SHARE, STARTS = (1, 16), (1, 100), 0.7, 3
@@ -97,8 +98,6 @@ def _records(package: Path) -> Records:
 
 def _logged(package: Path, folder: Path) -> str:
     """The package's model.onnx, logged to an mlflow store of its own as its ONNX flavour; the model's URI."""
-    from penstock import telemetry
-
     os.environ |= {**telemetry.OFF, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     import mlflow
     import onnx

@@ -116,9 +116,9 @@ def aligned(scored: Scored, own: Sequence[Any], wanted: Sequence[Any]) -> Scored
     known = scored.answered
     prediction = np.full(len(scored), np.nan)
     prediction[known] = order[scored.prediction[known].astype(np.int64)]
-    raw = scored.raw if own[1] == wanted[1] else None
     if scored.probabilities is None:
-        return replace(scored, prediction=prediction, raw=raw)
+        same = scored.raw is not None and own[1] == wanted[1]
+        return replace(scored, prediction=prediction, raw=scored.raw if same else None)
     probabilities = np.zeros((len(scored), len(wanted)))
     for index, value in enumerate(own):
         if value in place:

@@ -38,19 +38,13 @@ class PredictionLog:
         assert package.log is not None
         self._rate = package.log.rate
         self._score = score_of(package)
+        # Each input that is logged, and whether as its hash.
+        shown = [(field, field.name in package.log.sensitive) for field in package.inputs]
+        shown = [(field, hashed) for field, hashed in shown if key or not hashed]
         self._columns = [
-            (
-                field.name,
-                _hashing(field, key) if field.name in package.log.sensitive else _CONVERT[field.type],
-            )
-            for field in package.inputs
-            if key or field.name not in package.log.sensitive
+            (field.name, _hashing(field, key) if hashed else _CONVERT[field.type]) for field, hashed in shown
         ]
-        inputs = [
-            {"name": field.name, "type": "string" if field.name in package.log.sensitive else field.type}
-            for field in package.inputs
-            if key or field.name not in package.log.sensitive
-        ]
+        inputs = [{"name": field.name, "type": "string" if hashed else field.type} for field, hashed in shown]
         whole = all(type(value) is int for value in package.classes)
         self._prediction: FieldType = "double" if not package.classes else "long" if whole else "string"
         header = {

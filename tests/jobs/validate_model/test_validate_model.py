@@ -208,40 +208,25 @@ def test_gates_that_are_off_are_shown_as_off(project: Project) -> None:
     assert text.count('badge off">off') == 5
 
 
-def test_a_package_that_differs_from_spark_is_refused(project: Project) -> None:
-    """Parity is looked at on the holdout's rows: an answer of Spark's that the package does not give refuses."""
+@pytest.mark.parametrize(("name", "output"), [("good", "probability_1"), ("margin", "rawPrediction")])
+def test_a_package_that_differs_from_spark_is_refused(project: Project, name: str, output: str) -> None:
+    """Parity is looked at on the holdout's rows: an answer of Spark's that the package does not give refuses.
+
+    Of a model without probabilities the raw score is all that there is to compare beside the class.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    good = project.register("flights", "good")
-    path = project.path(good.inputs["train"], "holdout.parquet")
+    registered = project.register("flights", name)
+    path = project.path(registered.inputs["train"], "holdout.parquet")
     table = pq.read_table(path)
-    values = table["_probability_1"].to_numpy().copy()
+    values = table[f"_{output}"].to_numpy().copy()
     values[17] += 1e-5
-    pq.write_table(
-        table.set_column(table.column_names.index("_probability_1"), "_probability_1", pa.array(values)), path
-    )
-    result = judge(project, "flights", good)
-    gate = by_name(result)["parity"]
+    place = table.column_names.index(f"_{output}")
+    pq.write_table(table.set_column(place, f"_{output}", pa.array(values)), path)
+    gate = by_name(judge(project, "flights", registered))["parity"]
     assert not gate.passed
-    assert f"probability_1 of row '{table['id'][17]}'" in gate.why
-
-
-def test_a_raw_score_that_differs_from_spark_is_refused(project: Project) -> None:
-    """Of a model without probabilities it is all that there is to compare beside the class."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    margin = project.register("flights", "margin")
-    path = project.path(margin.inputs["train"], "holdout.parquet")
-    table = pq.read_table(path)
-    values = table["_rawPrediction"].to_numpy().copy()
-    values[17] += 1e-5
-    place = table.column_names.index("_rawPrediction")
-    pq.write_table(table.set_column(place, "_rawPrediction", pa.array(values)), path)
-    gate = by_name(judge(project, "flights", margin))["parity"]
-    assert not gate.passed
-    assert f"rawPrediction of row '{table['id'][17]}'" in gate.why
+    assert f"{output} of row '{table['id'][17]}'" in gate.why
 
 
 def test_a_holdout_of_one_class_is_refused_with_a_report(project: Project) -> None:
