@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 _NO_IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _NO_CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _KILLED = 137  # 128 + SIGKILL
+_ASK_FOR_LESS = "ask for less in the stage's resources, or give the cluster a node that has it"
+#: The scheduler's sentence does not always name the taint, and stages may not read nodes.
+_TOLERATE = (
+    "see the taint (kubectl describe nodes): a node that was full or not ready loses its own some minutes "
+    "after it is well again; another needs tolerations in the stage's resources"
+)
 
 
 def of(stage: str, pod: k8s.V1Pod, event: Mapping[str, Any]) -> Outcome | None:
@@ -61,7 +67,7 @@ def of(stage: str, pod: k8s.V1Pod, event: Mapping[str, Any]) -> Outcome | None:
             return _outcome(
                 "unschedulable",
                 f"no node takes the pod of stage {stage}: {condition.message}",
-                "ask for less in the stage's resources, or give the cluster a node that has it",
+                _TOLERATE if "taint" in (condition.message or "") else _ASK_FOR_LESS,
             )
     if event.get("status") == "success":
         return None

@@ -70,7 +70,20 @@ def container(**state: Any) -> list[dict[str, Any]]:
                     {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu."}
                 ],
             },
-            "unschedulable", "Insufficient cpu", "resources", id="unschedulable",
+            "unschedulable", "Insufficient cpu", "ask for less", id="unschedulable",
+        ),
+        pytest.param(
+            {
+                "phase": "Pending",
+                "conditions": [
+                    {
+                        "type": "PodScheduled",
+                        "status": "False",
+                        "message": "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
+                    }
+                ],
+            },
+            "unschedulable", "untolerated taint", "kubectl describe nodes", id="tainted",
         ),
         pytest.param({"phase": "Unknown"}, "lost", "phase Unknown", "run again", id="lost"),
     ],
