@@ -2,12 +2,13 @@
 PYTHON ?= python3
 PENSTOCK := .venv/bin/penstock
 READY := .venv/.ready
+MLEAP := var/function-mleap/app/penstock-function.jar
 # Where it is set, every process would compile every module that it imports, again and again.
 unexport PYTHONDONTWRITEBYTECODE
 
 HAVE_CLUSTER = test -n "$$KUBECONFIG" || { echo "no cluster: set KUBECONFIG to that of kind, minikube or a real one" >&2; exit 1; }
 
-.PHONY: help demo test test-services test-cluster test-faults test-compose lint bench up down lock clean
+.PHONY: help demo test test-services test-mleap test-cluster test-faults test-compose lint bench up down lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -22,6 +23,9 @@ test: $(READY) lint  ## prove it: lint, types, import rules and every test
 test-services: $(READY)  ## the same on S3 and PostgreSQL; needs Go and PostgreSQL's server programs
 	@scripts/s3-server
 	@.venv/bin/python -m pytest -m services tests/services
+
+test-mleap: $(READY) $(MLEAP)  ## the function runtime in Java beside Spark and the one in Python; needs a JDK 17 and Maven
+	@.venv/bin/python -m pytest -m maven tests/images/function_mleap
 
 test-cluster: $(READY)  ## stages as pods on the Kubernetes that KUBECONFIG names; needs Go, kubectl and buildah or docker
 	@$(HAVE_CLUSTER)
@@ -56,6 +60,12 @@ lock: $(READY)  ## resolve requirements.in and the rooms' locks again
 
 clean: down  ## remove the environment and all state
 	rm -rf .venv var
+
+# The libraries that the registry gives must be the very ones of the lock.
+$(MLEAP): images/function-mleap/pom.xml images/function-mleap/jars.txt $(shell find images/function-mleap/src -name '*.java')
+	@rm -rf $(@D) && mvn --quiet --batch-mode --file images/function-mleap package
+	@cd $(@D)/lib && sed 's#  .*/#  #' $(CURDIR)/images/function-mleap/jars.txt | sha256sum --check --quiet --strict || { rm $(CURDIR)/$@; exit 1; }
+	@touch $@
 
 $(READY): requirements.txt pyproject.toml scripts/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Penstock needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'

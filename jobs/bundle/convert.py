@@ -25,12 +25,8 @@ from jobs.bundle.errors import BundleError, UnsupportedStage
 from jobs.bundle.field import Field
 from jobs.bundle.frame import Frame, Refusal, Scores, edge
 from jobs.bundle.graph import Graph
+from jobs.bundle.interface import INVALID, PREDICTION, PROBABILITY, RAW, check_names, fitting
 from jobs.bundle.stages import TABLE
-
-PREDICTION = "prediction"
-PROBABILITY = "probability_"
-RAW = "rawPrediction"
-INVALID = "invalid"
 
 __all__ = [
     "BundleError",
@@ -56,52 +52,15 @@ def to_onnx(model_dir: Path, inputs: Sequence[Field], task: str, classes: int | 
         UnsupportedStage: a stage, or an option of one, has no ONNX form; all such stages are named.
         BundleError: the folder is no whole saved model, or the model does not fit `inputs`, `task` or `classes`.
     """
-    _check_names(inputs)
+    check_names(inputs)
     stages = saved.read(model_dir)
     check_supported(each.class_name for stage in stages for each in (stage, *stage.models()))
     frame = edge(Graph(), inputs)
     for stage in stages:
         TABLE[stage.class_name](stage, frame)
-    scores = _fitting(frame.scores, task, classes)
+    scores = fitting(frame.scores, task, classes)
     outputs = _outputs(frame, scores)
     return frame.graph.model(outputs, doc=f"{task}: {' > '.join(stage.name for stage in stages)}")
-
-
-def _check_names(inputs: Sequence[Field]) -> None:
-    names = [item.name for item in inputs]
-    taken = [
-        name
-        for name in names
-        if name in (PREDICTION, RAW, INVALID) or name.startswith(PROBABILITY) or not name
-    ]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    faults = [f"{taken} are names of outputs"] if taken else []
-    if twice:
-        faults.append(f"{twice} are there twice")
-    if not names:
-        faults.append("there are none")
-    if faults:
-        raise BundleError(
-            f"the inputs {names} cannot be a function's: {'; '.join(faults)}",
-            next_step="rename the columns in features()",
-        )
-
-
-def _fitting(scores: Scores | None, task: str, classes: int | None) -> Scores:
-    if task not in ("binary", "multiclass", "regression"):
-        raise BundleError(f"task is {task!r}; it must be binary, multiclass or regression")
-    if scores is None:
-        raise BundleError(
-            "the pipeline ends without a prediction", next_step="add a classifier or regressor to estimator()"
-        )
-    wanted = None if task == "regression" else classes
-    if scores.classes != wanted:
-        found = f"a classifier of {scores.classes} classes" if scores.classes else "a regressor"
-        raise BundleError(
-            f"the pipeline's model is {found}, but the task is {task} with {wanted or 'no'} classes",
-            next_step="make estimator() and the spec's task agree; a class that the training rows lack is lost",
-        )
-    return scores
 
 
 def _outputs(frame: Frame, scores: Scores) -> list[tuple[str, str, int]]:

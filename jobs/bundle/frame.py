@@ -12,7 +12,7 @@ from typing import Literal
 
 from onnx import TensorProto
 
-from jobs.bundle.errors import BundleError
+from jobs.bundle.errors import no_column, wrong_kind
 from jobs.bundle.field import Field, FieldType
 from jobs.bundle.graph import Graph
 
@@ -129,31 +129,28 @@ class Frame:
     def column(self, name: str, stage: str) -> Column:
         """The column of that name. Raises BundleError when there is none."""
         if name not in self.columns:
-            raise BundleError(
-                f"{stage} reads the column {name!r}, which is not there; there are: {', '.join(self.columns)}",
-                next_step="what a function reads must come from features(), without the label, the time and the ids",
-            )
+            raise no_column(name, stage, self.columns)
         return self.columns[name]
 
     def number(self, name: str, stage: str) -> Number:
         """The numeric or boolean column of that name. Raises BundleError when there is none."""
         column = self.column(name, stage)
         if not isinstance(column, Number):
-            raise _wrong_kind(name, stage, column, "a number")
+            raise wrong_kind(name, stage, column, "a number")
         return column
 
     def scalar(self, name: str, stage: str) -> Number | Text:
         """The column of that name, which is no vector. Raises BundleError when there is none."""
         column = self.column(name, stage)
         if isinstance(column, Vector):
-            raise _wrong_kind(name, stage, column, "a single value")
+            raise wrong_kind(name, stage, column, "a single value")
         return column
 
     def numeric(self, name: str, stage: str) -> Number | Vector:
         """The column of that name, which is no text. Raises BundleError when there is none."""
         column = self.column(name, stage)
         if isinstance(column, Text):
-            raise _wrong_kind(name, stage, column, "a number or vector")
+            raise wrong_kind(name, stage, column, "a number or vector")
         return column
 
     def present_vector(self, name: str, stage: str) -> Vector:
@@ -163,7 +160,7 @@ class Frame:
         """
         column = self.column(name, stage)
         if not isinstance(column, Vector):
-            raise _wrong_kind(name, stage, column, "a vector")
+            raise wrong_kind(name, stage, column, "a vector")
         if column.null is None:
             return column
         refusal = self.refuse(name, column, column.null, drops=False)
@@ -185,13 +182,6 @@ class Frame:
             names.append(next(iter(column.lineage.inputs)) if len(column.lineage.inputs) == 1 else name)
         self.refusals.append(Refusal(mask, tuple(names), drops, lineage))
         return len(self.refusals) - 1
-
-
-def _wrong_kind(name: str, stage: str, column: Column, wanted: str) -> BundleError:
-    return BundleError(
-        f"{stage} reads the column {name!r} as {wanted}, but it is a {type(column).__name__.lower()} column",
-        next_step="check the types of the function's inputs and the column names of the pipeline's stages",
-    )
 
 
 def edge(graph: Graph, inputs: Sequence[Field]) -> Frame:

@@ -13,6 +13,9 @@ from typing import Any
 from penstock_function.package import FORMAT, MANIFEST, MODEL, SAMPLES, Package, PackageError
 from penstock_function.scorer import Scorer
 
+#: By the kind of runtime, the file of the package that holds the model.
+MODELS: Mapping[str, str] = {"onnx": MODEL, "mleap": "model.zip"}
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -21,6 +24,7 @@ class Manifest:
     name: str
     version: str
     key: str
+    runtime: str
     task: str
     inputs: Sequence[Mapping[str, str]]
     classes: Sequence[Any] | None
@@ -34,19 +38,21 @@ class Manifest:
 def write(folder: Path, manifest: Manifest, model: bytes, samples: Path) -> str:
     """Write a package into the new folder `folder`; returns the sha256 of its `function.json` (hex).
 
-    `model` are the bytes of the ONNX graph, `samples` is the file of requests with Spark's own answers.
+    `model` are the bytes of what the manifest's runtime scores with, an ONNX graph or a Bundle.ML zip; `samples` is the
+    file of requests with Spark's own answers.
     """
     folder.mkdir(parents=True)
-    (folder / MODEL).write_bytes(model)
+    name = MODELS[manifest.runtime]
+    (folder / name).write_bytes(model)
     shutil.copyfile(samples, folder / SAMPLES)
-    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (MODEL, SAMPLES)}
+    files = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in (name, SAMPLES)}
     value = {
         "format": FORMAT,
         "name": manifest.name,
         "version": manifest.version,
         "key": manifest.key,
         "task": manifest.task,
-        "runtime": "onnx",
+        "runtime": manifest.runtime,
         "inputs": [{"name": entry["name"], "type": entry["type"]} for entry in manifest.inputs],
         "classes": None if manifest.classes is None else list(manifest.classes),
         "output": manifest.output,

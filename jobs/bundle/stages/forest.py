@@ -130,7 +130,7 @@ def ensemble(
             thresholds.append(left[0])
             swapped.append(False)
         else:
-            tested, is_right = _tested_categories(left, int(forest.categories[node]))
+            tested, is_right = tested_categories(left, int(forest.categories[node]))
             modes.append(_MEMBER)
             thresholds.append(0.0)
             members.extend([*tested, np.nan])  # NaN ends the node's set
@@ -170,7 +170,7 @@ def ensemble(
     )
 
 
-def _tested_categories(left: list[float], categories: int) -> tuple[list[float], bool]:
+def tested_categories(left: list[float], categories: int) -> tuple[list[float], bool]:
     """The categories that Spark compares with, and whether they go right.
 
     Source: org.apache.spark.ml.tree.CategoricalSplit (isLeft, shouldGoLeft).

@@ -15,6 +15,7 @@ MANIFEST = Manifest(
     name="flights",
     version="7",
     key="abc",
+    runtime="onnx",
     task="regression",
     inputs=[{"name": "x", "type": "double"}, {"name": "seats", "type": "long"}],
     classes=None,

@@ -1,0 +1,146 @@
+package penstock.function;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.PrintStream;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * OpenWhisk's action interface: POST /init once, then POST /run for each activation, whose `value` is one record or
+ * {"records": [...]}.
+ *
+ * <p>OpenWhisk takes any status but 200 as a broken container and destroys it, and of a result with a top-level `error`
+ * it keeps that one value. So wrong input is a 200 whose `error` holds everything.
+ *
+ * <p>The protocol: https://github.com/apache/openwhisk/blob/master/docs/actions-new.md#action-interface
+ */
+final class OpenWhisk {
+  private static final String SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX";
+  // What is wrong with the input or its moment, not with the container.
+  private static final Set<Integer> APPLICATION_ERRORS = Set.of(413, 422, 503, 504);
+
+  private final Service service;
+  private boolean begun;
+  private volatile boolean done;
+
+  OpenWhisk(Service service) {
+    this.service = service;
+  }
+
+  /** Take the package as a zip in base64, or confirm the one that the process started with. */
+  Map<String, Object> init(byte[] body) {
+    begin();
+    try {
+      FunctionPackage served = initialised(member(Json.parse(body)));
+      done = true;
+      return Map.of("name", served.name(), "version", served.version());
+    } finally {
+      end();
+    }
+  }
+
+  /** The result of one activation. */
+  Map<String, Object> run(byte[] body) {
+    if (!done) {
+      throw new Refusal(403, "the function is not initialised: POST /init comes first");
+    }
+    JsonNode activation = Json.parse(body);
+    ObjectNode value = member(activation);
+    inTime(activation);
+    // A web action adds what it knows of the HTTP request under these names.
+    List<String> added = new ArrayList<>();
+    value.fieldNames().forEachRemaining(name -> {
+      if (name.startsWith("__ow_")) {
+        added.add(name);
+      }
+    });
+    value.remove(added);
+    try {
+      return service.predict(value);
+    } catch (Refusal refusal) {
+      Map<String, Object> said = new LinkedHashMap<>();
+      said.put("activation_id", activation.get("activation_id"));
+      said.put("reason", refusal.getMessage());
+      Log.trouble("refused", said);
+      throw refusal;
+    }
+  }
+
+  /** What /run answers to a refusal. */
+  static Reply refusing(Refusal refusal) {
+    int status = APPLICATION_ERRORS.contains(refusal.status()) ? 200 : refusal.status();
+    return Reply.json(status, Map.of("error", Map.of("message", refusal.getMessage(), "faults", refusal.faults())));
+  }
+
+  /** Tell OpenWhisk that the log of this activation is complete, on both streams. */
+  static void endOfActivation() {
+    for (PrintStream stream : List.of(System.out, System.err)) {
+      stream.print(SENTINEL + "\n");
+      stream.flush();
+    }
+  }
+
+  private synchronized void begin() {
+    if (begun) {
+      throw new Refusal(403, "this function is initialised already, which is done once");
+    }
+    begun = true;
+  }
+
+  private synchronized void end() {
+    begun = done;
+  }
+
+  private FunctionPackage initialised(JsonNode value) {
+    JsonNode code = value.path("code");
+    FunctionPackage served = service.served().orElse(null);
+    if (code.isMissingNode() || code.isNull() || code.asText(".").isEmpty()) {
+      if (served == null) {
+        throw new Refusal(400, "value.code is empty and the process was started without a package");
+      }
+      return served;
+    }
+    if (served != null) {
+      throw new Refusal(
+          403,
+          "this process serves " + served.name() + " " + served.version() + " from its image: send no value.code");
+    }
+    if (!code.isTextual() || !value.path("binary").asBoolean()) {
+      throw new Refusal(400, "value.code must be a zip of a package in base64, with value.binary true");
+    }
+    try {
+      byte[] zip = Base64.getDecoder().decode(code.textValue());
+      FunctionPackage given = FunctionPackage.read(Archive.reader(zip));
+      service.serve(given);
+      Log.event("initialised", Map.of("name", given.name(), "version", given.version()));
+      return given;
+    } catch (IllegalArgumentException error) {
+      throw new Refusal(400, "value.code is not base64: " + error.getMessage());
+    } catch (PackageException error) {
+      throw new Refusal(422, error.getMessage());
+    }
+  }
+
+  private static ObjectNode member(JsonNode request) {
+    if (request.path("value") instanceof ObjectNode value) {
+      return value;
+    }
+    String found = !request.isObject()
+        ? "a body that is " + Described.value(request)
+        : request.has("value") ? Described.value(request.get("value")) : "null";
+    throw new Refusal(400, "`value` must be a JSON object, found " + found);
+  }
+
+  /** Nobody waits for an answer after the deadline (milliseconds since the epoch, as text): work for it is lost. */
+  private static void inTime(JsonNode activation) {
+    String deadline = activation.path("deadline").asText();
+    if (deadline.matches("[0-9]{1,18}") && System.currentTimeMillis() > Long.parseLong(deadline)) {
+      throw new Refusal(504, "the activation's deadline passed before its turn came");
+    }
+  }
+}

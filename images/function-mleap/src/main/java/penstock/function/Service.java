@@ -1,0 +1,88 @@
+package penstock.function;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** What every protocol shares: the model that answers (or why none does yet), and a body turned into an answer. */
+final class Service {
+  static final String EXPECTED = "one record (a JSON object), an array of records, or {\"records\": [...]}";
+
+  private volatile Scorer scorer;
+  private volatile String reason = "no package yet: waiting for POST /init";
+
+  /** The package that answers, once one has proved itself. */
+  Optional<FunctionPackage> served() {
+    return Optional.ofNullable(scorer).map(Scorer::served);
+  }
+
+  /** Why there is none. */
+  String reason() {
+    return reason;
+  }
+
+  /** Prove a package, then answer with it. */
+  void serve(FunctionPackage given) throws PackageException {
+    try {
+      Scorer made = new Scorer(given);
+      made.prove();
+      scorer = made;
+    } catch (PackageException error) {
+      reason = error.getMessage();
+      throw error;
+    }
+  }
+
+  /** The answer to a parsed body, one record or many; a 422 where they do not fit, a 503 while there is no model. */
+  Map<String, Object> predict(JsonNode value) {
+    Scorer model = scorer;
+    if (model == null) {
+      throw new Refusal(503, "the function is not ready: " + reason);
+    }
+    FunctionPackage served = model.served();
+    Map<String, Object> answer = new LinkedHashMap<>();
+    answer.put("name", served.name());
+    answer.put("version", served.version());
+    // A model may have a column of that name; then an object is always one record.
+    boolean wraps = served.inputs().stream().noneMatch(field -> field.name().equals("records"));
+    if (value.isObject() && !(wraps && value.has("records"))) {
+      answer.putAll(model.score(List.of(value)).get(0).members(served.classes()));
+    } else {
+      answer.put(
+          "predictions", model.score(records(value)).stream().map(one -> one.members(served.classes())).toList());
+    }
+    return answer;
+  }
+
+  private static List<JsonNode> records(JsonNode value) {
+    JsonNode records = value;
+    if (value.isObject()) {
+      value.fieldNames().forEachRemaining(
+          name -> {
+            if (!name.equals("records")) {
+              throw misshapen("the field " + Described.text(name) + " beside `records`", "`records` alone");
+            }
+          });
+      records = value.get("records");
+    }
+    if (!records.isArray()) {
+      throw misshapen(Described.value(records), EXPECTED);
+    }
+    if (records.isEmpty()) {
+      throw misshapen("an empty array", "at least one record");
+    }
+    List<JsonNode> found = new ArrayList<>(records.size());
+    records.forEach(found::add);
+    return found;
+  }
+
+  private static Refusal misshapen(String found, String expected) {
+    return new Refusal(
+        422,
+        "the body is not what the model reads: found " + found + ", expected " + expected,
+        List.of(new Fault(0, "", found, expected)));
+  }
+}

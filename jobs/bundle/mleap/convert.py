@@ -1,0 +1,48 @@
+"""A saved Spark pipeline to a Bundle.ML zip, for the function of the kind mleap.
+
+Its inputs are the function's, numbers as double; its outputs, named by the ports of the pipeline's own node, are
+`prediction` (double) and, of a classifier, `probability` (a vector). A row that a stage would refuse makes MLeap
+raise, or drop it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jobs.bundle import saved
+from jobs.bundle.errors import UnsupportedStage
+from jobs.bundle.field import Field
+from jobs.bundle.interface import check_names, fitting
+from jobs.bundle.mleap.bundle import Bundle
+from jobs.bundle.mleap.frame import edge
+from jobs.bundle.mleap.stages import TABLE
+
+
+def to_mleap(model_dir: Path, inputs: Sequence[Field], task: str, classes: int | None) -> bytes:
+    """Convert the pipeline that Spark saved in `model_dir`; the zip's bytes, the same for the same model.
+
+    Args:
+        model_dir: what `PipelineModel.save` wrote, on local disk.
+        inputs: the function's inputs in order, used by the pipeline or not.
+        task: "binary", "multiclass" or "regression".
+        classes: how many classes a classifier must have; None for regression.
+
+    Raises:
+        UnsupportedStage: a stage, or an option of one, has no op in MLeap.
+        BundleError: the folder is no whole saved model, or the model does not fit `inputs`, `task` or `classes`.
+    """
+    check_names(inputs)
+    stages = saved.read(model_dir)
+    missing = [stage.class_name for stage in stages if stage.class_name not in TABLE]
+    if missing:
+        raise UnsupportedStage(
+            f"the pipeline has stages that MLeap has no op for here: {', '.join(missing)}; "
+            f"it has {', '.join(sorted(name.rpartition('.')[2] for name in TABLE))}",
+            next_step="let the function be of the kind onnx, do this work in features(), or use one of those stages",
+        )
+    bundle = Bundle()
+    frame = edge(bundle, inputs)
+    for stage in stages:
+        TABLE[stage.class_name](stage, frame)
+    return bundle.to_zip(fitting(frame.scores, task, classes).outputs)
