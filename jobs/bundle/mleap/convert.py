@@ -1,8 +1,8 @@
 """A saved Spark pipeline to a Bundle.ML zip, for the function of the kind mleap.
 
-Its inputs are the function's, numbers as double; its outputs, named by the ports of the pipeline's own node, are
-`prediction` (double) and, of a classifier, `probability` (a vector). A row that a stage would refuse makes MLeap
-raise, or drop it.
+Its inputs are the function's by their names, numbers as double; a number that a StringIndexer reads is there as text too
+(frame.text_of). Its outputs, named by the ports of the pipeline's own node, are `prediction` (double) and, of a
+classifier, `probability` (a vector). On a row that a stage would refuse MLeap raises, or drops it.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def convert(stage: Stage, frame: Frame) -> None:
             raise unsupported(
                 stage.name, name, "with `keep` its null is NaN; impute the column, or refuse null by `error`"
             )
-        if names.count(name) > 1:
+        if [other.name for other in columns].count(column.name) > 1:
             raise unsupported(stage.name, name, "it reads a column once")
     shapes = [
         values.vector_shape(column.size)

@@ -2,6 +2,7 @@ package penstock.function;
 
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -41,7 +42,7 @@ final class Archive {
 
   /** The entries of a zip, unpacked; `what` names it where it is none or too large. */
   static List<Map.Entry<String, byte[]>> unpacked(byte[] data, String what) throws PackageException {
-    List<Map.Entry<String, byte[]>> entries = new java.util.ArrayList<>();
+    List<Map.Entry<String, byte[]>> entries = new ArrayList<>();
     int left = MAX_UNPACKED;
     try (ZipInputStream zip = new ZipInputStream(new ByteArrayInputStream(data))) {
       for (ZipEntry entry = zip.getNextEntry(); entry != null; entry = zip.getNextEntry()) {

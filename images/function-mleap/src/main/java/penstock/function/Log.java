@@ -3,6 +3,7 @@ package penstock.function;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -37,7 +38,7 @@ final class Log {
     line.putAll(fields);
     byte[] data = Json.write(line);
     // One write a line, so that lines from different threads do not mix.
-    byte[] ended = java.util.Arrays.copyOf(data, data.length + 1);
+    byte[] ended = Arrays.copyOf(data, data.length + 1);
     ended[data.length] = '\n';
     stream.write(ended, 0, ended.length);
     stream.flush();

@@ -99,7 +99,7 @@ final class OpenWhisk {
   private FunctionPackage initialised(JsonNode value) {
     JsonNode code = value.path("code");
     FunctionPackage served = service.served().orElse(null);
-    if (code.isMissingNode() || code.isNull() || code.asText(".").isEmpty()) {
+    if (code.isNull() || code.asText().isEmpty()) {
       if (served == null) {
         throw new Refusal(400, "value.code is empty and the process was started without a package");
       }

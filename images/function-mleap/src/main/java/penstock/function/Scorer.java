@@ -60,8 +60,10 @@ final class Scorer {
       this.required = steps.stream().flatMap(step -> step.required().stream()).mapToInt(place -> place).distinct().toArray();
       this.prediction = place("prediction", pipeline, rows);
       this.probability = served.showsProbability() ? place("probability", pipeline, rows) : -1;
-    } catch (RuntimeException error) {
-      // MLeap and Scala raise whatever comes to hand.
+    } catch (PackageException error) {
+      throw error;
+    } catch (Exception | LinkageError error) {
+      // MLeap raises whatever comes to hand, and Scala declares nothing of it.
       throw new PackageException(FunctionPackage.MODEL + " cannot be loaded: " + error, error);
     }
   }
@@ -122,19 +124,14 @@ final class Scorer {
     }
   }
 
-  private static Pipeline load(byte[] model) throws PackageException {
+  private static Pipeline load(byte[] model) throws PackageException, IOException {
     Archive.unpacked(model, FunctionPackage.MODEL);
-    Path file = null;
+    Path file = Files.createTempFile("model", ".zip");
     try {
-      file = Files.createTempFile("model", ".zip");
       Files.write(file, model);
       return (Pipeline) new BundleBuilder().load(file.toFile(), new ContextBuilder().createMleapContext()).root();
-    } catch (IOException error) {
-      throw new PackageException("a temporary file for " + FunctionPackage.MODEL + " cannot be written: " + error, error);
     } finally {
-      if (file != null) {
-        file.toFile().delete();
-      }
+      Files.delete(file);
     }
   }
 

@@ -107,7 +107,7 @@ final class Server {
       return route.work().apply(body);
     } catch (Refusal refusal) {
       return route.refusing().apply(refusal);
-    } catch (RuntimeException | StackOverflowError | OutOfMemoryError error) {
+    } catch (RuntimeException | VirtualMachineError error) {
       // Not the client's doing: the model or this program failed. Say so, and go on serving.
       Log.failure(path.substring(1) + "_failed", error, traced(exchange));
       return Reply.json(500, Map.of("error", "the model failed: " + error.getClass().getSimpleName()));
