@@ -132,7 +132,7 @@ def test_both_runtimes_answer_alike(folder, served):
             status, expected = 200, python.predict(body)
         except Refusal as refusal:
             status, expected = refusal.status, refusal.body()
-        response = served.client.post("/predict", json=body)
+        response = served.client.post("/predict", content=json.dumps(body))
         assert response.status_code == status, (body, response.text)
         found = response.json()
         assert found.keys() == expected.keys()

@@ -140,7 +140,7 @@ def test_options_without_a_form_are_named(bundle, table, probe):
 def test_a_threshold_of_nothing_is_refused(bundle, table):
     """Spark never chooses a class of probability and threshold 0; MLeap always would."""
     data = assembler(["x", "n"]).transform(table(LABELLED, ROWS))
-    forest = RandomForestClassifier(numTrees=2, thresholds=[0.0, 1.0]).fit(data)
+    forest = RandomForestClassifier(numTrees=2).setThresholds([0.0, 1.0]).fit(data)
     with pytest.raises(UnsupportedStage, match="threshold of 0"):
         bundle(assembler(["x", "n"]), forest, task="binary", classes=2)
 
