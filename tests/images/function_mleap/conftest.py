@@ -173,6 +173,8 @@ def same(found: Any, expected: Any) -> bool:
     """Whether an answer holds what is expected: numbers within the tolerance, null where Spark gave NaN."""
     if isinstance(expected, dict):
         return all(same(found[name], value) for name, value in expected.items())
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(same, found, expected))
     if isinstance(expected, float) and expected != expected:
         return found is None
     if isinstance(expected, float):
