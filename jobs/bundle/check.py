@@ -16,9 +16,9 @@ from jobs.bundle.frame import NOTHING, Frame, Number, Vector, edge
 from jobs.bundle.graph import Graph
 from jobs.bundle.sql import evaluate
 from jobs.bundle.sql.parser import parse
-from jobs.bundle.stages import TABLE, interaction
-
-_FITTED = frozenset(name.rsplit(".", 1)[-1] for name in TABLE)
+from jobs.bundle.stages import interaction
+from jobs.bundle.table import names
+from penstock.runtimes import Kind
 
 #: What a stage is called before it is fitted, where fitting changes its name.
 _ESTIMATORS: MappingProxyType[str, str] = MappingProxyType(
@@ -64,50 +64,58 @@ _VECTOR_TO_VECTOR = frozenset(
 _PACKAGES = ("org.apache.spark.ml.", "pyspark.ml.")
 
 
-def supported() -> list[str]:
+def supported(kind: Kind = "onnx") -> list[str]:
     """The short names of the stages that can be converted, as estimators where they are fitted, sorted."""
-    return sorted({*_ESTIMATORS, *(name for name in _FITTED if not name.endswith("Model"))})
+    fitted = names(kind)
+    estimators = (name for name, model in _ESTIMATORS.items() if model in fitted)
+    return sorted({*estimators, *(name for name in fitted if not name.endswith("Model"))})
 
 
-def check_supported(class_names: Iterable[str]) -> None:
-    """Raise UnsupportedStage naming every class that cannot be converted.
+def check_supported(class_names: Iterable[str], kind: Kind = "onnx") -> None:
+    """Raise UnsupportedStage naming every class that cannot be converted to a bundle of that kind.
 
     Args:
         class_names: of fitted or unfitted stages: Java's (`org.apache.spark.ml.feature.StringIndexerModel`),
             Python's (`pyspark.ml.feature.StringIndexer`), or short.
     """
-    unsupported = [name for name in class_names if fitted_name(name) is None]
+    unsupported = [name for name in class_names if fitted_name(name, kind) is None]
     if unsupported:
+        said, other = (
+            ("", "") if kind == "onnx" else (f" of the kind {kind}", ", or make it of the kind onnx")
+        )
         raise UnsupportedStage(
-            f"the pipeline has stages that cannot become a function: {', '.join(unsupported)}; "
-            f"supported are {', '.join(supported())}",
-            next_step="do this work in features(), or use one of the supported stages",
+            f"the pipeline has stages that cannot become a function{said}: {', '.join(unsupported)}; "
+            f"supported are {', '.join(supported(kind))}",
+            next_step=f"do this work in features(), or use one of the supported stages{other}",
         )
 
 
-def fitted_name(class_name: str) -> str | None:
+def fitted_name(class_name: str, kind: Kind = "onnx") -> str | None:
     """The short name that a stage has when it is fitted; None when it cannot be converted."""
     short = class_name.rsplit(".", 1)[-1]
     if short != class_name and not class_name.startswith(_PACKAGES):
         return None
     short = _ESTIMATORS.get(short, short)
-    return short if short in _FITTED else None
+    return short if short in names(kind) else None
 
 
-def check_estimator(estimator: Any, inputs: Sequence[Field] | None = None) -> None:
+def check_estimator(estimator: Any, inputs: Sequence[Field] | None = None, kind: Kind = "onnx") -> None:
     """Check an unfitted pyspark estimator, pipelines within pipelines and OneVsRest's classifier too.
 
     Args:
         estimator: what `estimator(params)` returned: a Pipeline or a single stage.
         inputs: the function's inputs, where they are known: then the columns that the stages read, and the types
             within SQL statements, are checked as well.
+        kind: of the bundle that it is to become.
 
     Raises:
-        UnsupportedStage: stages, SQL statements or inputs of a stage that have no ONNX form; every such stage is named.
+        UnsupportedStage: stages, SQL statements or inputs of a stage that have no form in it; every such stage is named.
         BundleError: a stage reads a column that neither the inputs nor a stage before it give.
     """
     stages = list(_walk(estimator))
-    check_supported(_class_name(each) for stage in stages for each in dict.fromkeys((stage, base(stage))))
+    check_supported(
+        (_class_name(each) for stage in stages for each in dict.fromkeys((stage, base(stage)))), kind
+    )
     for stage in stages:
         if type(stage).__name__ == "SQLTransformer":
             evaluate.check(parse(stage.getStatement()))

@@ -26,7 +26,7 @@ from jobs.bundle.field import Field
 from jobs.bundle.frame import Frame, Refusal, Scores, edge
 from jobs.bundle.graph import Graph
 from jobs.bundle.interface import INVALID, PREDICTION, PROBABILITY, RAW, check_names, fitting
-from jobs.bundle.stages import TABLE
+from jobs.bundle.table import TABLE
 
 __all__ = [
     "BundleError",
@@ -57,7 +57,7 @@ def to_onnx(model_dir: Path, inputs: Sequence[Field], task: str, classes: int | 
     check_supported(each.class_name for stage in stages for each in (stage, *stage.models()))
     frame = edge(Graph(), inputs)
     for stage in stages:
-        TABLE[stage.class_name](stage, frame)
+        TABLE[stage.class_name].onnx(stage, frame)
     scores = fitting(frame.scores, task, classes)
     outputs = _outputs(frame, scores)
     return frame.graph.model(outputs, doc=f"{task}: {' > '.join(stage.name for stage in stages)}")

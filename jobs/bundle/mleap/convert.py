@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.bundle import saved
-from jobs.bundle.errors import UnsupportedStage
+from jobs.bundle.check import check_supported
 from jobs.bundle.field import Field
 from jobs.bundle.interface import check_names, fitting
 from jobs.bundle.mleap.bundle import Bundle
 from jobs.bundle.mleap.frame import edge
-from jobs.bundle.mleap.stages import TABLE
+from jobs.bundle.table import TABLE
 
 
 def to_mleap(model_dir: Path, inputs: Sequence[Field], task: str, classes: int | None) -> bytes:
@@ -34,15 +34,11 @@ def to_mleap(model_dir: Path, inputs: Sequence[Field], task: str, classes: int |
     """
     check_names(inputs)
     stages = saved.read(model_dir)
-    missing = [stage.class_name for stage in stages if stage.class_name not in TABLE]
-    if missing:
-        raise UnsupportedStage(
-            f"the pipeline has stages that MLeap has no op for here: {', '.join(missing)}; "
-            f"it has {', '.join(sorted(name.rpartition('.')[2] for name in TABLE))}",
-            next_step="let the function be of the kind onnx, do this work in features(), or use one of those stages",
-        )
+    check_supported((stage.class_name for stage in stages), "mleap")
     bundle = Bundle()
     frame = edge(bundle, inputs)
     for stage in stages:
-        TABLE[stage.class_name](stage, frame)
+        convert = TABLE[stage.class_name].mleap
+        assert convert is not None  # it is supported
+        convert(stage, frame)
     return bundle.to_zip(fitting(frame.scores, task, classes).outputs)

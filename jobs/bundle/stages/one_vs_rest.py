@@ -17,12 +17,12 @@ from jobs.bundle.stages import classify
 
 def convert(stage: Stage, frame: Frame) -> None:
     """Add the classifier's columns."""
-    from jobs.bundle.stages import TABLE  # which holds this very function
+    from jobs.bundle.table import TABLE  # which holds this very function
 
     graph, scores, lineage = frame.graph, [], Lineage()
     for model in stage.models():
         own = Frame(graph, dict(frame.columns), frame.refusals)
-        TABLE[model.class_name](model, own)
+        TABLE[model.class_name].onnx(model, own)
         raw = own.columns[model.params["rawPredictionCol"]]
         assert isinstance(raw, Vector)
         scores.append(graph.column(graph.pick(raw.value, 1)))

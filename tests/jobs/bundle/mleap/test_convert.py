@@ -118,7 +118,7 @@ def test_infinite_splits_are_null(bundle, probe):
 def test_stages_without_an_op_are_named(bundle, probe):
     """All of them, before anything is converted."""
     statement = SQLTransformer(statement="SELECT *, x + 1 AS y FROM __THIS__")
-    with pytest.raises(UnsupportedStage, match=r"no op for here: .*SQLTransformer"):
+    with pytest.raises(UnsupportedStage, match=r"function of the kind mleap: .*SQLTransformer"):
         bundle(statement, assembler(["y"]), probe(1))
 
 

@@ -1,0 +1,47 @@
+"""The kinds of function runtime: what a package's model is, and the program that serves it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from penstock import java
+from penstock.errors import PenstockError
+
+Kind = Literal["onnx", "mleap"]
+
+_MODULE = "penstock_function"
+_CHECKOUT = Path(__file__).resolve().parents[1]
+#: The runtime in Java, where `make` builds it.
+JAR: Final = Path("var/function-mleap/app/penstock-function.jar")
+#: Quick to start and small rather than fast for hours: half of what a function may have is left for what is not heap.
+_JVM = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError")
+
+
+def command(kind: Kind, package: Path, *, memory_bytes: int, spool: Path | None = None) -> list[str]:
+    """What serves the package in folder `package`, of that kind, on a free port of loopback.
+
+    It says the port on stdout in a line of JSON once it is ready, and on stderr the `reason` why it is not. A package that
+    asks for a prediction log has it in the folder `spool`; those of the kind mleap never do. `memory_bytes` is what the
+    process may have.
+
+    Raises PenstockError where the runtime, or the Java that it needs, is not there.
+    """
+    serving = ["--package", str(package), "--port", "0", "--bind", "127.0.0.1"]
+    if kind == "onnx":
+        logging = [] if spool is None else ["--log", str(spool)]
+        return [sys.executable, "-P", "-m", _MODULE, *serving, *logging]
+    jar = _CHECKOUT / JAR
+    if not jar.is_file():
+        raise PenstockError(
+            f"the runtime of functions of the kind mleap is not there: {jar}",
+            next_step=f"build it with `make {JAR}`, which needs a JDK 17 and Maven",
+        )
+    return [str(java.home() / "bin" / "java"), *_JVM, f"-Xmx{memory_bytes // 2}", "-jar", str(jar), *serving]
+
+
+def is_one(command: Sequence[str]) -> bool:
+    """Whether a process with that command line is a runtime."""
+    return _MODULE in command or any(Path(argument).name == JAR.name for argument in command)

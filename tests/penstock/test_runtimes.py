@@ -1,0 +1,43 @@
+"""Which program serves a package of which kind."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from penstock import runtimes
+from penstock.errors import PenstockError
+
+
+@pytest.fixture
+def jar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the runtime in Java is to be; it is not there yet."""
+    path = tmp_path / runtimes.JAR
+    monkeypatch.setattr(runtimes, "_CHECKOUT", tmp_path)
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def test_each_kind_has_its_program(jar: Path, tmp_path: Path) -> None:
+    """ONNX is served by this Python, with a prediction log; MLeap by a Java, with half of the memory as heap."""
+    onnx = runtimes.command("onnx", tmp_path, memory_bytes=2**30, spool=tmp_path / "spool")
+    assert onnx[:4] == [sys.executable, "-P", "-m", "penstock_function"]
+    assert onnx[-2:] == ["--log", str(tmp_path / "spool")]
+    jar.touch()
+    mleap = runtimes.command("mleap", tmp_path, memory_bytes=2**30, spool=tmp_path / "spool")
+    assert Path(mleap[0]).name == "java"
+    assert f"-Xmx{2**29}" in mleap
+    assert mleap[-8:-4] == ["-jar", str(jar), "--package", str(tmp_path)]
+    for command in (onnx, mleap):
+        assert runtimes.is_one(command)
+    assert not runtimes.is_one(["java", "-jar", "another.jar"])
+
+
+def test_a_runtime_that_is_not_built_says_how_to_build_it(jar: Path, tmp_path: Path) -> None:
+    """The error names the jar that is missing, and the command that makes it."""
+    with pytest.raises(PenstockError) as caught:
+        runtimes.command("mleap", tmp_path, memory_bytes=2**30)
+    assert str(jar) in caught.value.message
+    assert f"make {runtimes.JAR}" in str(caught.value)
