@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,15 @@ from pyspark.sql import SparkSession
 from jobs.bundle.field import Field
 from jobs.bundle.mleap.convert import to_mleap
 from jobs.register import package
+from penstock import java, runtimes
 from tests.jobs.bundle.conftest import TOLERANCE, Row, answers, frame, probe, refuses, table
 from tests.jobs.conftest import spark
 
 __all__ = ["probe", "spark", "table"]
 
-JAR = Path(__file__).parents[3] / "var" / "function-mleap" / "app" / "penstock-function.jar"
+JAR = Path(__file__).parents[3] / runtimes.JAR
+#: A JVM that starts sooner and is slower in the long run, which no test is.
+QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData")
 #: The field that the function named of a row that it refused, by the row.
 Refused = dict[int, str]
 
@@ -30,9 +35,15 @@ Refused = dict[int, str]
 class Process:
     """A runtime: its first line once it has written one, a client for it, its end."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        command = ["java", "-jar", str(JAR), *arguments, "--port", "0"]
-        self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        command = [str(java.home() / "bin" / "java"), *QUICK, "-jar", str(JAR), *arguments, "--port", "0"]
+        self.popen = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+        )
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline()
         self.first: dict[str, Any] = json.loads(line) if line else {}
@@ -46,13 +57,27 @@ class Process:
         return self.popen.returncode, out, err
 
 
+@pytest.fixture(scope="session", autouse=True)
+def interpreted(spark: SparkSession) -> None:
+    """Spark interprets its plans: each is for some hundred rows at most, and compiling it takes far longer than that."""
+    spark.conf.set("spark.sql.codegen.wholeStage", "false")
+    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., Process]]:
     """Starts runtimes and leaves none behind."""
+    with starting() as run:
+        yield run
+
+
+@contextmanager
+def starting() -> Iterator[Callable[..., Process]]:
+    """What starts runtimes, which end with the block."""
     started: list[Process] = []
 
-    def run(*arguments: str) -> Process:
-        started.append(Process(arguments))
+    def run(*arguments: str, **environment: str) -> Process:
+        started.append(Process(arguments, environment))
         return started[-1]
 
     yield run
@@ -88,14 +113,14 @@ def spark_answers(
     return made
 
 
-@pytest.fixture
-def make_package(spark: SparkSession, tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def make_package(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Writes the package of a fitted pipeline, whose samples are `rows` with Spark's answers to them."""
 
     def make(
         fitted: PipelineModel, fields: Sequence[Field], rows: Sequence[Row], task: str, classes: int | None
     ) -> Path:
-        folder = tmp_path / f"package{len(list(tmp_path.iterdir()))}"
+        folder = tmp_path_factory.mktemp("package")
         fitted.write().save(str(folder / "spark"))
         samples = folder / "samples.json"
         given = {
@@ -114,6 +139,8 @@ def make_package(spark: SparkSession, tmp_path: Path) -> Callable[..., Path]:
             output="prediction" if classes is None else "probability",
             tolerance=TOLERANCE,
             environment={},
+            reference={},
+            log=None,
         )
         model = to_mleap(folder / "spark", fields, task, classes)
         package.write(folder / "package", manifest, model, samples)

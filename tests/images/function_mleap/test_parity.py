@@ -12,6 +12,7 @@ from pyspark.ml import feature as f
 from pyspark.ml import regression as r
 
 from jobs.bundle.field import Field
+from tests.jobs.bundle.conftest import frame
 
 pytestmark = [pytest.mark.maven, pytest.mark.spark]
 
@@ -25,24 +26,30 @@ FIELDS = [
     Field("g", "float"),
     Field("b", "boolean"),
 ]
-LABELLED = [*FIELDS, Field("label", "int")]
+LABELLED = [*FIELDS, Field("label", "int"), Field("late", "int")]
 SPLITS = [-math.inf, -1.0, 0.0, 1.5, math.inf]
 PREDICTORS = {
-    "logistic regression, two classes": (lambda: c.LogisticRegression(maxIter=8, regParam=0.01), 2),
-    "logistic regression, two rows": (lambda: c.LogisticRegression(maxIter=8, family="multinomial"), 2),
+    "logistic regression, two classes": (
+        lambda: c.LogisticRegression(labelCol="late", maxIter=8, regParam=0.01),
+        2,
+    ),
+    "logistic regression, two rows": (
+        lambda: c.LogisticRegression(labelCol="late", maxIter=8, family="multinomial"),
+        2,
+    ),
     "logistic regression, three classes": (lambda: c.LogisticRegression(maxIter=8, regParam=0.01), 3),
     "decision tree": (lambda: c.DecisionTreeClassifier(maxDepth=5, maxBins=40), 3),
     "random forest": (lambda: c.RandomForestClassifier(numTrees=5, maxDepth=5, maxBins=40, seed=5), 3),
-    "boosted trees": (lambda: c.GBTClassifier(maxIter=5, maxDepth=4, maxBins=40, seed=5), 2),
+    "boosted trees": (lambda: c.GBTClassifier(labelCol="late", maxIter=3, maxDepth=4, maxBins=40, seed=5), 2),
     "linear regression": (lambda: r.LinearRegression(maxIter=8, regParam=0.1), None),
     "regression tree": (lambda: r.DecisionTreeRegressor(maxDepth=5, maxBins=40), None),
     "regression forest": (lambda: r.RandomForestRegressor(numTrees=5, maxDepth=5, maxBins=40, seed=5), None),
-    "boosted regression": (lambda: r.GBTRegressor(maxIter=5, maxDepth=4, maxBins=40, seed=5), None),
+    "boosted regression": (lambda: r.GBTRegressor(maxIter=3, maxDepth=4, maxBins=40, seed=5), None),
 }
 
 
-def rows(seed, count, holes, classes):
-    """Rows with a label, each value null with the probability `holes`."""
+def rows(seed, count, holes):
+    """Rows with a label of three classes and one of two, each other value null with the probability `holes`."""
     rng = random.Random(seed)
 
     def hole(value):
@@ -52,15 +59,15 @@ def rows(seed, count, holes, classes):
     for _ in range(count):
         x, y = round(rng.gauss(0, 2), 1) + 0.0, rng.uniform(0.1, 5)
         s, n = rng.choice("abcdefgh"), rng.randrange(-2, 8)
-        label = min(classes - 1, max(0, round(x / 2 + n / 4 + (s < "d"))))
+        label = min(2, max(0, round(x / 2 + n / 4 + (s < "d"))))
         k, g, b, t = rng.randrange(0, 50), rng.choice([0.1, 0.5, 2.5]), rng.random() < 0.5, rng.choice("uvw")
-        made.append((hole(s), hole(t), hole(x), hole(y), hole(n), hole(k), hole(g), hole(b), label))
+        made.append((*map(hole, (s, t, x, y, n, k, g, b)), label, min(1, label)))
     return made
 
 
 def scored():
     """Rows to score: whole, with nulls, unseen categories, on the splits and one ulp beside them."""
-    made = [row[:-1] for row in [*rows(7, 30, 0.0, 2), *rows(8, 30, 0.1, 2)]]
+    made = [row[:-2] for row in [*rows(7, 30, 0.0), *rows(8, 30, 0.1)]]
     made += [
         ("a", "u", math.nextafter(split, side), 1.0, 1, 1, 0.5, True)
         for split in (-1.0, 0.0, 1.5, 0.1, 0.5)
@@ -75,11 +82,12 @@ def scored():
     ]
 
 
-def stages(invalid="keep"):
-    """A stage of every kind, and at last the features."""
-    return [
-        f.StringIndexer(inputCols=["s", "t"], outputCols=["si", "ti"], handleInvalid=invalid),
-        f.StringIndexer(inputCol="n", outputCol="ni", handleInvalid=invalid),
+@pytest.fixture(scope="module")
+def prepared(spark):
+    """A stage of every kind, fitted, and at last the features; and the rows that they make of what they were fitted on."""
+    stages = [
+        f.StringIndexer(inputCols=["s", "t"], outputCols=["si", "ti"], handleInvalid="keep"),
+        f.StringIndexer(inputCol="n", outputCol="ni", handleInvalid="keep"),
         f.StringIndexer(inputCol="y", outputCol="yi", handleInvalid="keep"),
         f.StringIndexer(inputCol="g", outputCol="gt", handleInvalid="keep"),
         f.OneHotEncoder(inputCols=["si", "ni"], outputCols=["sv", "nv"]),
@@ -92,21 +100,29 @@ def stages(invalid="keep"):
         ),
         f.StandardScaler(inputCol="raw", outputCol="features", withMean=True),
     ]
+    given = frame(spark, LABELLED, rows(1, 250, 0.0))
+    fitted = Pipeline(stages=stages).fit(given)
+    made = fitted.transform(given).select("features", "label", "late").localCheckpoint()
+    return fitted, made
+
+
+def behind(prepared, estimator):
+    """The fitted estimator behind the stages."""
+    fitted, made = prepared
+    return PipelineModel([*fitted.stages, estimator.fit(made)])
 
 
 @pytest.mark.parametrize("name", PREDICTORS)
-def test_every_estimator(spark, parity, table, name):
+def test_every_estimator(prepared, parity, name):
     """Behind a stage of every kind, on whole rows, nulls, unseen categories, at and beside splits: nothing is refused."""
     make, classes = PREDICTORS[name]
-    pipeline = Pipeline(stages=[*stages(), make()])
-    fitted = pipeline.fit(table(LABELLED, rows(1, 250, 0.0, classes or 3)).cache())
     task = "regression" if classes is None else "binary" if classes == 2 else "multiclass"
-    assert parity(fitted, FIELDS, scored(), task, classes) == {}
+    assert parity(behind(prepared, make()), FIELDS, scored(), task, classes) == {}
 
 
 def assembled(table, *stages, size, probe):
     """Stages fitted on whole rows before a linear model that shows any difference in any feature."""
-    fitted = Pipeline(stages=list(stages)).fit(table(LABELLED, rows(1, 100, 0.0, 2)))
+    fitted = Pipeline(stages=list(stages)).fit(table(LABELLED, rows(1, 100, 0.0)))
     return PipelineModel([*fitted.stages, probe(size)])
 
 
@@ -164,13 +180,14 @@ def test_refusals_name_the_field(spark, parity, table, probe, invalid):
     assert list(refused.values()) == [name.strip() for name, found in wrong.items() for _ in found]
 
 
-@pytest.mark.parametrize("name", ["logistic regression, two classes", "boosted trees"])
-def test_thresholds(spark, parity, table, name):
+@pytest.mark.parametrize(
+    ("name", "thresholds"),
+    [("logistic regression, two classes", [0.9, 0.1]), ("boosted trees", [0.2, 0.8])],
+)
+def test_thresholds(prepared, parity, name, thresholds):
     """The class is the one whose probability is the greatest share of its threshold."""
-    for thresholds in ([0.9, 0.1], [0.2, 0.8]):
-        pipeline = Pipeline(stages=[*stages(), PREDICTORS[name][0]().setThresholds(thresholds)])
-        fitted = pipeline.fit(table(LABELLED, rows(1, 150, 0.0, 2)))
-        assert parity(fitted, FIELDS, scored(), "binary", 2) == {}
+    estimator = PREDICTORS[name][0]().setThresholds(thresholds)
+    assert parity(behind(prepared, estimator), FIELDS, scored(), "binary", 2) == {}
 
 
 def test_what_the_answer_does_not_need_refuses_nothing(spark, parity, table, probe):

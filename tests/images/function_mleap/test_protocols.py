@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import shutil
 import time
 import zipfile
 
@@ -16,9 +17,10 @@ from pyspark.ml.feature import Imputer, StringIndexer, VectorAssembler
 
 from jobs.bundle.convert import to_onnx
 from jobs.bundle.field import Field
+from penstock.signatures import PUBLIC_KEYS, SIGNING_KEY, generate, sign
 from penstock_function.package import Package
 from penstock_function.service import Refusal, Service
-from tests.images.function_mleap.conftest import same
+from tests.images.function_mleap.conftest import same, starting
 
 pytestmark = [pytest.mark.maven, pytest.mark.spark]
 
@@ -66,6 +68,7 @@ BODIES = [
     {"records": 7},
     [RIGHT, 7, None],
     30 * [{**RIGHT, "distance": "far"}],
+    100_001 * [{}],
 ]
 
 
@@ -85,16 +88,23 @@ def fitted(spark):
     return Pipeline(stages=stages).fit(spark.createDataFrame(ROWS, schema))
 
 
-@pytest.fixture
-def folder(fitted, make_package):
+@pytest.fixture(scope="module")
+def made(fitted, make_package):
     """The package of that model."""
     return make_package(fitted, FIELDS, [row[:-1] for row in ROWS[:2]], "binary", 2)
 
 
 @pytest.fixture
-def served(folder, start):
+def folder(made, tmp_path):
+    """The package, which a test may change."""
+    return shutil.copytree(made, tmp_path / "package")
+
+
+@pytest.fixture(scope="module")
+def served(made):
     """The runtime that serves it."""
-    return start("--package", str(folder))
+    with starting() as run:
+        yield run("--package", str(made))
 
 
 def in_python(folder):
@@ -107,7 +117,9 @@ def in_python(folder):
         "samples.json": manifest["files"]["samples.json"],
     }
     files = {
-        "function.json": json.dumps({**manifest, "runtime": "onnx", "files": digests}).encode(),
+        "function.json": json.dumps(
+            {**manifest, "runtime": "onnx", "files": digests, "reference": None}
+        ).encode(),
         "model.onnx": model,
         "samples.json": samples,
     }
@@ -124,12 +136,12 @@ def zipped(folder):
     return buffer.getvalue()
 
 
-def test_both_runtimes_answer_alike(folder, served):
+def test_both_runtimes_answer_alike(made, served):
     """Every body gets the same status, answer, sentence and faults from both."""
-    python = in_python(folder)
+    python = in_python(made)
     for body in BODIES:
         try:
-            status, expected = 200, python.predict(body)
+            status, expected = 200, python.predict(body)[0]
         except Refusal as refusal:
             status, expected = refusal.status, refusal.body()
         response = served.client.post("/predict", content=json.dumps(body))
@@ -156,6 +168,8 @@ def test_what_it_answers(served):
 def test_what_is_no_request(served):
     """JSON that is none is a 400, a path that is none a 404, another method a 405, a body too large a 413."""
     client = served.client
+    response = client.post("/predict?explain=true", json=RIGHT)
+    assert (response.status_code, "explain=true" in response.json()["error"]) == (422, True)
     for body, said in (
         (b"", "is empty"),
         (b"{", "is not JSON"),
@@ -173,8 +187,9 @@ def test_what_is_no_request(served):
     )  # the connection and the server live on
 
 
-def test_health_and_its_end(served):
+def test_health_and_its_end(made, start):
     """It says when and where it is ready, on loopback only, and SIGTERM ends it well."""
+    served = start("--package", str(made))
     assert (served.first["event"], served.first["version"], served.first["bind"]) == (
         "ready",
         "7",
@@ -240,6 +255,23 @@ def test_a_package_for_the_other_runtime_is_refused(folder, start):
     reason = refusal(start("--package", str(folder)))
     assert "runtime is" in reason
     assert "tolerance is" in reason
+
+
+def test_what_nobody_trusted_signed_is_refused(folder, start, monkeypatch, tmp_path):
+    """Where public keys are set, a package must be signed by one of them, and be the one that was."""
+    private, public = generate()
+    trusted = {PUBLIC_KEYS: f"{generate()[1]}  # another's\n{public}"}
+    assert "is not signed" in refusal(start("--package", str(folder), **trusted))
+    monkeypatch.setenv(SIGNING_KEY, private)
+    sign(folder)
+    assert start("--package", str(folder), **trusted).first["event"] == "ready"
+    file = tmp_path / "another.pub"
+    file.write_text(generate()[1])
+    assert "by any of the 1 keys" in refusal(start("--package", str(folder), "--key", str(file)))
+    changed(folder, version="8")
+    assert "it was changed" in refusal(start("--package", str(folder), **trusted))
+    code, _, said = start("--package", str(folder), **{PUBLIC_KEYS: private[:-8]}).end()
+    assert (code, "number 1 of the public keys is none" in said, private[:8] in said) == (2, True, False)
 
 
 def test_a_model_that_does_not_prove_itself_is_refused(folder, start):

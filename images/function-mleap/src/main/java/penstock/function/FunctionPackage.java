@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.security.PublicKey;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -36,7 +37,8 @@ record FunctionPackage(
   static final String MANIFEST = "function.json";
   static final String MODEL = "model.zip";
   static final String SAMPLES = "samples.json";
-  static final Set<String> FILES = Set.of(MANIFEST, MODEL, SAMPLES);
+  static final String SIGNATURE = "function.sig";
+  static final Set<String> FILES = Set.of(MANIFEST, MODEL, SAMPLES, SIGNATURE);
 
   private static final int FORMAT = 1;
   private static final int LONGEST_FOUND = 80;
@@ -50,8 +52,8 @@ record FunctionPackage(
     byte[] read(String name) throws PackageException;
   }
 
-  /** Read the package in a folder. */
-  static FunctionPackage load(Path folder) throws PackageException {
+  /** Read the package in a folder, which one of `keys` signed where there are any. */
+  static FunctionPackage load(Path folder, List<PublicKey> keys) throws PackageException {
     return read(
         name -> {
           try {
@@ -62,12 +64,17 @@ record FunctionPackage(
                     + " and " + SAMPLES,
                 error);
           }
-        });
+        },
+        keys);
   }
 
-  /** Build a package from its files; every fault of the manifest is named. */
-  static FunctionPackage read(Source files) throws PackageException {
-    JsonNode manifest = Json.read(files.read(MANIFEST), MANIFEST);
+  /** Build a package from its files, with keys as in `load`; every fault of the manifest is named. */
+  static FunctionPackage read(Source files, List<PublicKey> keys) throws PackageException {
+    byte[] described = files.read(MANIFEST);
+    if (!keys.isEmpty()) {
+      checkSignature(described, files, keys);
+    }
+    JsonNode manifest = Json.read(described, MANIFEST);
     List<String> faults = faults(manifest);
     if (!faults.isEmpty()) {
       throw new PackageException(MANIFEST + " is wrong: " + String.join("; ", faults));
@@ -108,6 +115,21 @@ record FunctionPackage(
         content.get(MODEL),
         records,
         answers);
+  }
+
+  private static void checkSignature(byte[] described, Source files, List<PublicKey> keys) throws PackageException {
+    byte[] signature;
+    try {
+      signature = files.read(SIGNATURE);
+    } catch (PackageException error) {
+      throw new PackageException(
+          "the package is not signed, and only signed ones are served: " + error.getMessage(), error);
+    }
+    if (!Signatures.isSigned(described, signature, keys)) {
+      throw new PackageException(
+          SIGNATURE + " is no signature of this " + MANIFEST + " by any of the " + keys.size()
+              + " keys that are trusted: it was changed, or signed by another");
+    }
   }
 
   private static List<JsonNode> objects(JsonNode samples, String name) throws PackageException {

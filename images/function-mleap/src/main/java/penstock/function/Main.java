@@ -3,8 +3,11 @@ package penstock.function;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.PublicKey;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.logging.Level;
@@ -16,12 +19,14 @@ import java.util.logging.Logger;
  * <p>Without `--package` it serves at once and waits for OpenWhisk's POST /init. It says on stdout, as JSON lines, when
  * it is ready and on which port; SIGTERM ends it after the requests in hand are answered.
  *
+ * <p>With `--key FILE`, or keys in PENSTOCK_PUBLIC_KEYS, it serves only what one of them signed.
+ *
  * <p>Exit codes: 0 stopped by a signal, 1 the port cannot be had, 2 wrong arguments, 3 the package is refused.
  */
 public final class Main {
   private static final String USAGE =
-      "penstock-function [--package DIR] [--port PORT] [--bind ADDRESS]: serve a function package over HTTP";
-  private static final Set<String> OPTIONS = Set.of("--package", "--port", "--bind");
+      "penstock-function [--package DIR] [--key FILE] [--port PORT] [--bind ADDRESS]: serve a function package over HTTP";
+  private static final Set<String> OPTIONS = Set.of("--package", "--key", "--port", "--bind");
   private static final int LAST_PORT = 65535;
   // It warns that this JVM has no vector instructions to offer, in no JSON; it is kept, as loggers nobody holds are lost.
   private static final Logger BLAS = Logger.getLogger("dev.ludovic.netlib");
@@ -51,11 +56,18 @@ public final class Main {
       System.err.println(USAGE + "\n" + port + " is no port, expected 0 to " + LAST_PORT);
       return 2;
     }
-    Service service = new Service();
+    List<PublicKey> keys;
+    try {
+      keys = keys(options.get("--key"));
+    } catch (IOException | IllegalArgumentException error) {
+      System.err.println(USAGE + "\nthe public keys: " + error.getMessage());
+      return 2;
+    }
+    Service service = new Service(keys);
     String folder = options.get("--package");
     if (folder != null) {
       try {
-        service.serve(FunctionPackage.load(Path.of(folder)));
+        service.serve(FunctionPackage.load(Path.of(folder), keys));
       } catch (PackageException error) {
         Log.trouble("refused", Map.of("package", folder, "reason", error.getMessage()));
         return 3;
@@ -70,6 +82,15 @@ public final class Main {
       return 1;
     }
     return 0;
+  }
+
+  /** Those of a file, else those of the variable; an empty file is a mistake, which would let anything in. */
+  private static List<PublicKey> keys(String file) throws IOException {
+    if (file != null) {
+      return Signatures.publicKeys(Files.readString(Path.of(file)));
+    }
+    String text = System.getenv(Signatures.PUBLIC_KEYS);
+    return text == null || text.isEmpty() ? List.of() : Signatures.publicKeys(text);
   }
 
   private static void serve(Service service, InetSocketAddress address) throws IOException {

@@ -65,7 +65,12 @@ final class OpenWhisk {
     } catch (Refusal refusal) {
       Map<String, Object> said = new LinkedHashMap<>();
       said.put("activation_id", activation.get("activation_id"));
-      said.put("reason", refusal.getMessage());
+      // Not what was found there: it is the caller's, and logs are read by others.
+      said.put(
+          "faults",
+          refusal.faults().stream()
+              .map(fault -> Map.of("row", fault.row(), "field", fault.field(), "expected", fault.expected()))
+              .toList());
       Log.trouble("refused", said);
       throw refusal;
     }
@@ -115,7 +120,7 @@ final class OpenWhisk {
     }
     try {
       byte[] zip = Base64.getDecoder().decode(code.textValue());
-      FunctionPackage given = FunctionPackage.read(Archive.reader(zip));
+      FunctionPackage given = FunctionPackage.read(Archive.reader(zip), service.keys());
       service.serve(given);
       Log.event("initialised", Map.of("name", given.name(), "version", given.version()));
       return given;

@@ -1,6 +1,7 @@
 package penstock.function;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.security.PublicKey;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -11,8 +12,22 @@ import java.util.Optional;
 final class Service {
   static final String EXPECTED = "one record (a JSON object), an array of records, or {\"records\": [...]}";
 
+  // Short ones, with their answers, take far more memory as objects than as JSON.
+  private static final int MAX_RECORDS = 100_000;
+
+  private final List<PublicKey> keys;
   private volatile Scorer scorer;
   private volatile String reason = "no package yet: waiting for POST /init";
+
+  /** Of packages that one of `keys` signed, where there are any. */
+  Service(List<PublicKey> keys) {
+    this.keys = keys;
+  }
+
+  /** Those one of which must have signed a package; none where any may be served. */
+  List<PublicKey> keys() {
+    return keys;
+  }
 
   /** The package that answers, once one has proved itself. */
   Optional<FunctionPackage> served() {
@@ -36,7 +51,7 @@ final class Service {
     }
   }
 
-  /** The answer to a parsed body, one record or many; a 422 where they do not fit, a 503 while there is no model. */
+  /** The answer to a parsed body, one record or many; a 422 where they do not fit, a 413 for too many, a 503 while there is no model. */
   Map<String, Object> predict(JsonNode value) {
     Scorer model = scorer;
     if (model == null) {
@@ -73,6 +88,10 @@ final class Service {
     }
     if (records.isEmpty()) {
       throw misshapen("an empty array", "at least one record");
+    }
+    if (records.size() > MAX_RECORDS) {
+      throw new Refusal(
+          413, "there are " + records.size() + " records, at most " + MAX_RECORDS + " are scored in one request");
     }
     List<JsonNode> found = new ArrayList<>(records.size());
     records.forEach(found::add);
