@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from penstock.runtimes import Kind
+
 
 class Finding(BaseModel):
     """Something that is wrong, or may be meant otherwise, in a pipeline's files."""
@@ -25,6 +27,7 @@ class Checked(BaseModel):
 
     name: str
     suites: str
+    bundle: Kind
     #: The sources, each with the columns that the spec declares; empty where it declares none.
     sources: dict[str, list[str]]
 

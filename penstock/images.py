@@ -29,7 +29,8 @@ from penstock.stages import RECORD
 _RUNTIME = "images/function/penstock_function"
 # The environment digest is of the job room's lock, wherever jobs run (penstock.keys).
 _LOCK, _JARS = "images/{}/requirements.txt", "images/{}/jars.txt"
-_JOBS = ("penstock", "jobs", _RUNTIME, _LOCK.format("job"))
+# Keys of jobs rest on the source of both runtimes.
+_JOBS = ("penstock", "jobs", _RUNTIME, "images/function-mleap", _LOCK.format("job"))
 #: Our own code in the image of each room, at the same place as in the checkout.
 ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     # As pods, and so on executors.

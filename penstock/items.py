@@ -127,6 +127,7 @@ class Items:
             **self._spec("task", "label", "time", "id", "slices", "metric", "balance"),
             "better": self.pipeline.better,
             "search": search,
+            "bundle": self.pipeline.function.bundle,
         }
         inputs = {"features": self._only(record, "features"), "folder": self._folder}
         return self._item("train", record, spec, inputs)
@@ -136,6 +137,7 @@ class Items:
         spec = {
             **self._spec("task", "label", "problem"),
             "function": pipeline.function_name,
+            "bundle": function.bundle,
             "output": pipeline.function_output,
             "tolerance": pipeline.gates.parity.tolerance if pipeline.gates.parity else 1e-6,
             "log": {"rate": function.log, "sensitive": sorted(pipeline.sensitive)} if function.log else None,

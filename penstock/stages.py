@@ -28,7 +28,7 @@ RECORD = "image.json"
 _COMMON = "jobs/common"
 _BUNDLE = "jobs/bundle"
 _READING = ("penstock/queries.py", "penstock/source_files.py", "penstock/templates.py")
-_RUNTIME = "images/function/penstock_function"
+_RUNTIMES = ("images/function/penstock_function", "images/function-mleap")
 
 CHAIN: tuple[Stage, ...] = (
     Stage("collect", ("jobs/collect", _COMMON, *_READING), per_interval=True),
@@ -37,9 +37,16 @@ CHAIN: tuple[Stage, ...] = (
     Stage("train", ("jobs/train", _COMMON, _BUNDLE, "penstock/spec/search.py"), user_code=True),
     Stage(
         "register",
-        ("jobs/register", _COMMON, _BUNDLE, _RUNTIME, "penstock/host/manifest.py", "penstock/signatures.py"),
+        (
+            "jobs/register",
+            _COMMON,
+            _BUNDLE,
+            *_RUNTIMES,
+            "penstock/host/manifest.py",
+            "penstock/signatures.py",
+        ),
     ),
-    Stage("validate_model", ("jobs/validate_model", _COMMON, _RUNTIME, "penstock/spec/gates.py")),
+    Stage("validate_model", ("jobs/validate_model", _COMMON, *_RUNTIMES, "penstock/spec/gates.py")),
     Stage("deploy", ("jobs/deploy", _COMMON)),
 )
 STAGES: dict[str, Stage] = {stage.name: stage for stage in CHAIN}

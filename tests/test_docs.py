@@ -78,6 +78,12 @@ def test_the_docs_stages_are_those_that_can_be_served() -> None:
     assert re.findall(r"`(\w+)`", listed) == supported()
 
 
+def test_the_docs_stages_of_mleap_are_those_that_it_has() -> None:
+    """docs/function.md names every stage that has a form in a Bundle.ML, and no other."""
+    listed = (ROOT / "docs/function.md").read_text().split("Stages with an op in MLeap: ")[1].split(".")[0]
+    assert re.findall(r"`(\w+)`", listed) == supported("mleap")
+
+
 def test_dependencies_are_named() -> None:
     """docs/dependencies.md names every direct dependency."""
     page = (ROOT / "docs/dependencies.md").read_text()

@@ -80,13 +80,10 @@ def check_supported(class_names: Iterable[str], kind: Kind = "onnx") -> None:
     """
     unsupported = [name for name in class_names if fitted_name(name, kind) is None]
     if unsupported:
-        said, other = (
-            ("", "") if kind == "onnx" else (f" of the kind {kind}", ", or make it of the kind onnx")
-        )
         raise UnsupportedStage(
-            f"the pipeline has stages that cannot become a function{said}: {', '.join(unsupported)}; "
+            f"the pipeline has stages that cannot become a function of the kind {kind}: {', '.join(unsupported)}; "
             f"supported are {', '.join(supported(kind))}",
-            next_step=f"do this work in features(), or use one of the supported stages{other}",
+            next_step="do this work in features(), or use one of the supported stages",
         )
 
 

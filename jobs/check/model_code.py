@@ -35,7 +35,7 @@ def check(pipeline: Checked, here: Settings) -> list[Finding]:
     return [
         *_signatures(tree, where),
         *imports.check(path, where),
-        *stages.check(tree, path, where),
+        *stages.check(tree, path, where, pipeline.bundle),
     ]
 
 

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from penstock.findings import Finding
+from penstock.runtimes import Kind
 
 _ML = "pyspark.ml"
 #: What holds stages and is none itself.
@@ -34,20 +35,20 @@ class _Module:
         return cls(path, where, functions, _imported(tree))
 
 
-def check(tree: ast.Module, path: Path, where: str) -> list[Finding]:
-    """An error for each stage in reach of estimator() that has no form in a function."""
+def check(tree: ast.Module, path: Path, where: str, kind: Kind) -> list[Finding]:
+    """An error for each stage in reach of estimator() that has no form in a function of that kind."""
     from jobs.bundle.check import fitted_name, supported
 
-    known = supported()
+    known = supported(kind)
     found: dict[tuple[str, int], str] = {}
     for place, line, name in _stages(_Module.of(tree, path, where), "estimator", set()):
-        if _is_stage(name) and fitted_name(name.rsplit(".", 1)[-1]) is None:
+        if _is_stage(name) and fitted_name(name.rsplit(".", 1)[-1], kind) is None:
             found[place, line] = name.rsplit(".", 1)[-1]
     return [
         Finding(
             severity="error",
             where=f"{place}:{line}",
-            message=f"the stage {stage} cannot become a function; supported are {', '.join(known)}",
+            message=f"the stage {stage} cannot become a function of the kind {kind}; supported are {', '.join(known)}",
             next_step="do this work in features(), or use one of the supported stages",
         )
         for (place, line), stage in found.items()

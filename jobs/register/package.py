@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock_function.package import FORMAT, MANIFEST, MODEL, SAMPLES, Package, PackageError
-from penstock_function.scorer import Scorer
-
-#: By the kind of runtime, the file of the package that holds the model.
-MODELS: Mapping[str, str] = {"onnx": MODEL, "mleap": "model.zip"}
+from jobs.common.scorer import scorer
+from penstock.runtimes import Kind
+from penstock_function.package import FORMAT, MANIFEST, MODELS, SAMPLES, PackageError
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Manifest:
     name: str
     version: str
     key: str
-    runtime: str
+    runtime: Kind
     task: str
     inputs: Sequence[Mapping[str, str]]
     classes: Sequence[Any] | None
@@ -73,7 +71,8 @@ def fault(folder: Path) -> str | None:
     No error: whether a difference matters is for the parity gate to judge.
     """
     try:
-        Scorer(Package.load(folder)).prove()
+        with scorer(folder) as runtime:
+            runtime.prove()
     except PackageError as error:
         return str(error)
     return None

@@ -10,31 +10,43 @@ from typing import Any
 
 from jobs.common import tracking
 from jobs.common.job import Done, Work
+from penstock.errors import PenstockError
 from penstock.results import StageResult
+from penstock.runtimes import Kind
+
+_FORMS: Mapping[Kind, str] = {"onnx": "ONNX", "mleap": "a Bundle.ML"}
 
 
 def run(work: Work) -> Done:
     """Make the function package of a trained model and its one registered version.
 
     Raises:
-        BundleError: the model has no ONNX form.
+        UnsupportedStage, BundleError: the model has no form in the bundle that it is to become.
         StoreError: the store has no result of training or features any more.
-        PenstockError: MLflow refused.
+        PenstockError: MLflow refused, MLeap's answers are not Spark's, or its runtime is not there.
     """
     from jobs.bundle.convert import Field, to_onnx
+    from jobs.bundle.mleap.convert import to_mleap
 
     train = work.store.result_at(work.item.inputs["train"].path)
     facts = train.summary
     model_dir = work.fetch("train", "model")
-    graph = to_onnx(
-        model_dir,
+    interface = (
         [Field(entry["name"], entry["type"]) for entry in facts["inputs"]],
         work.spec["task"],
         None if facts["classes"] is None else len(facts["classes"]),
     )
-    print(f"converted to ONNX: {' > '.join(facts['stages'])}", flush=True)
+    # Whatever the function is, MLflow's model is ONNX, which its clients can load.
+    graph = to_onnx(model_dir, *interface)
+    kind: Kind = work.spec["bundle"]
+    if kind == "onnx":
+        bundle = graph.SerializeToString(deterministic=True)
+    else:
+        bundle = to_mleap(model_dir, *interface)
+    model = _Model(model_dir, graph, bundle)
+    print(f"converted to {_FORMS[kind]}: {' > '.join(facts['stages'])}", flush=True)
     with tracking.told(work.settings):
-        made, run_id, model_id = _register(work, train, graph, model_dir)
+        made, run_id, model_id = _register(work, train, model)
     if made.fault is not None:
         print(f"the package differs from Spark (the parity gate judges it): {made.fault}", flush=True)
     return Done(
@@ -63,8 +75,17 @@ class _Made:
     fault: str | None
 
 
-def _package(work: Work, train: StageResult, features: StageResult, graph: Any, version: str) -> _Made:
-    from jobs.bundle.convert import PROBABILITY
+@dataclass(frozen=True)
+class _Model:
+    """A trained model by its folder, as the ONNX graph that clients of MLflow load, and as what its function scores with."""
+
+    folder: Path
+    graph: Any
+    bundle: bytes
+
+
+def _package(work: Work, train: StageResult, features: StageResult, model: _Model, version: str) -> _Made:
+    from jobs.bundle.interface import PROBABILITY
     from jobs.register import package, provenance, reference
     from jobs.register.mlflow_model import outputs
     from penstock import signatures
@@ -76,12 +97,12 @@ def _package(work: Work, train: StageResult, features: StageResult, graph: Any, 
         name=spec["function"],
         version=version,
         key=train.key,
-        runtime="onnx",
+        runtime=spec["bundle"],
         task=spec["task"],
         inputs=facts["inputs"],
         classes=facts["classes"],
         # A classifier without probabilities answers its prediction alone.
-        output=spec["output"] if f"{PROBABILITY}0" in outputs(graph) else "prediction",
+        output=spec["output"] if f"{PROBABILITY}0" in outputs(model.graph) else "prediction",
         tolerance=spec["tolerance"],
         environment=provenance.libraries(),
         reference=reference.row(usual["columns"], facts["inputs"]),
@@ -89,11 +110,17 @@ def _package(work: Work, train: StageResult, features: StageResult, graph: Any, 
     )
     folder = work.scratch / f"package-{version}"
     samples = work.fetch("train", "samples.json")
-    digest = package.write(folder, manifest, graph.SerializeToString(deterministic=True), samples)
+    digest = package.write(folder, manifest, model.bundle, samples)
     if signer := signatures.sign(folder):
         print(f"signed: the public key is {signer}", flush=True)
+    fault = package.fault(folder)
+    if fault is not None and spec["bundle"] == "mleap":
+        # Its runtime serves nobody, the parity gate neither.
+        raise PenstockError(
+            f"MLeap does not answer as Spark does: {fault}", next_step="let the function be of the kind onnx"
+        )
     work.put(folder, "package")
-    return _Made(version, read_manifest(folder)[1], digest, package.fault(folder))
+    return _Made(version, read_manifest(folder)[1], digest, fault)
 
 
 def _log(work: Work, inputs: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:
@@ -105,7 +132,7 @@ def _log(work: Work, inputs: Sequence[Mapping[str, str]]) -> dict[str, Any] | No
     return {"pipeline": work.request.pipeline, "rate": asked["rate"], "sensitive": sensitive}
 
 
-def _register(work: Work, train: StageResult, graph: Any, model_dir: Path) -> tuple[_Made, str, str]:
+def _register(work: Work, train: StageResult, trained: _Model) -> tuple[_Made, str, str]:
     """Log to MLflow, store the package, register; returns the package, the run's id and the logged model's."""
     from jobs.register import provenance, tracking_run, version
     from jobs.register.mlflow_model import Servable
@@ -115,8 +142,8 @@ def _register(work: Work, train: StageResult, graph: Any, model_dir: Path) -> tu
     client, experiment = tracking.connect(work.settings, pipeline, work.scratch)
     records = json.loads(work.fetch("train", "samples.json").read_text(encoding="utf-8"))["records"]
     servable = Servable(
-        graph=graph,
-        spark_model=model_dir,
+        graph=trained.graph,
+        spark_model=trained.folder,
         inputs=facts["inputs"],
         classes=facts["classes"],
         examples=records,
@@ -132,7 +159,7 @@ def _register(work: Work, train: StageResult, graph: Any, model_dir: Path) -> tu
             key=train.key,
             run_id=run_id,
             experiment=experiment,
-            graph_digest=keys.digest_bytes(graph.SerializeToString(deterministic=True)),
+            graph_digest=keys.digest_bytes(trained.graph.SerializeToString(deterministic=True)),
             params={name: str(value) for name, value in facts["params"].items()},
             tags={
                 registry.KEY: train.key,
@@ -159,9 +186,9 @@ def _register(work: Work, train: StageResult, graph: Any, model_dir: Path) -> tu
         tracking_run.log_model_metrics(client, run_id, model, facts["metrics"], holdout)
         models = registry.Registry(work.settings.mlflow_uri)
         # The package first: a version that is registered has one, whatever happens to the store's disk.
-        made = _package(work, train, features, graph, version.expected(models, wanted))
+        made = _package(work, train, features, trained, version.expected(models, wanted))
         number = version.registered(models, wanted, model)
         if made.version != number:  # a person registered one by hand meanwhile
-            made = _package(work, train, features, graph, number)
+            made = _package(work, train, features, trained, number)
     print(f"registered {pipeline} version {number}", flush=True)
     return made, run_id, model.model_id

@@ -49,7 +49,7 @@ def build(code: UserCode, params: Mapping[str, Any], problem: Problem) -> Pipeli
             next_step="mend estimator() in model.py",
         )
     pipeline = Pipeline(stages=stages)
-    check_estimator(pipeline, problem.fields)
+    check_estimator(pipeline, problem.fields, problem.bundle)
     for stage in map(base, stages):
         # pyspark's own default is the hash of a string: another one in every process.
         if stage.hasParam("seed") and not stage.isSet("seed"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jobs.bundle.field import Field
+from penstock.runtimes import Kind
 from penstock.spec.metrics import Direction, Task
 from penstock.spec.search import SearchSpace
 
@@ -18,7 +19,8 @@ class Problem:
     """Columns, metric, search and classes of one training.
 
     `classes`: the label's own values in index order (false and true are 0 and 1), None for regression; `labels`: the
-    label as it stands in the data, in the same order; `counts`: how many of each, by split; `fields`: the features.
+    label as it stands in the data, in the same order; `counts`: how many of each, by split; `fields`: the features;
+    `bundle`: what the model is to become.
     """
 
     task: Task
@@ -29,6 +31,7 @@ class Problem:
     better: Direction
     balance: bool
     search: SearchSpace
+    bundle: Kind
     rows: Mapping[str, int]
     fields: tuple[Field, ...]
     labels: tuple[Any, ...] | None
@@ -49,6 +52,7 @@ class Problem:
             better=spec["better"],
             balance=spec["balance"],
             search=SearchSpace.model_validate(spec["search"]),
+            bundle=spec["bundle"],
             rows=reference["splits"],
             fields=tuple(
                 Field(name, column["type"]) for name, column in columns if column["role"] == "feature"

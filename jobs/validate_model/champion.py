@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from jobs.common.scorer import Scorer
 from jobs.validate_model.gates.champion import Unscorable
 from jobs.validate_model.scored import Holdout, Scored, aligned, from_graph
 from penstock.spec.metrics import METRICS
-from penstock_function.package import Package
 from penstock_function.records import InputError
-from penstock_function.scorer import Scorer
 
 #: Below this share of the rows, what the champion once answered does not stand for the holdout.
 COVERED = 0.9
@@ -29,7 +28,7 @@ class Answers:
 
 
 def answers(
-    package: Package,
+    champion: Scorer,
     classes: Sequence[Any],
     holdout: Holdout,
     old_holdout: Path,
@@ -43,11 +42,12 @@ def answers(
     by id (`old_holdout`), if they cover 90 % of the rows. `names`: the columns `label`, `id` and `time`. A champion
     that does not give what `metric` asks for cannot be compared by it.
     """
+    package = champion.package
     missing = [field.name for field in package.inputs if field.name not in holdout.columns]
     task, y = holdout.spark.task, holdout.spark.y
     if not missing:
         try:
-            outputs = Scorer(package).score_columns(holdout.columns)
+            outputs = champion.score_columns(holdout.columns)
         except (InputError, ValueError, TypeError) as error:
             missing = [f"(cannot be read any more: {error})"]
         else:

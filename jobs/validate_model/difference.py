@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from jobs.common.scorer import Scorer
 from jobs.validate_model.gates.parity import Difference
 from jobs.validate_model.scored import Array, Holdout, Scored
 from penstock_function.package import PackageError
-from penstock_function.scorer import Scorer
 
 
 def difference(scorer: Scorer, ours: Scored, holdout: Holdout) -> Difference:

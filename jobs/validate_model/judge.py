@@ -10,6 +10,7 @@ import numpy as np
 
 from jobs.common.job import Work
 from jobs.common.metrics import compute
+from jobs.common.scorer import Scorer, scorer
 from jobs.validate_model import champion as rivals
 from jobs.validate_model import probe
 from jobs.validate_model.comparison import Comparison, Plan, compare
@@ -21,11 +22,13 @@ from jobs.validate_model.scored import Holdout, Scored, from_graph
 from penstock.results import GateResult
 from penstock.spec.gates import ChampionGate, Gates, SliceGate
 from penstock_function.package import Package
-from penstock_function.scorer import Scorer
 
 
-def judge(work: Work) -> Judgement:
-    """Judge the candidate of a work item; raises StoreError where an input's result is gone from the store."""
+def judge(work: Work, folder: Path, package: Scorer) -> Judgement:
+    """Judge the candidate of a work item, whose package is that in `folder`.
+
+    Raises StoreError where an input's result is gone from the store.
+    """
     spec = work.spec
     settings = Gates.model_validate(spec["gates"])
     candidate = _model(work, "register", "train", datetime.fromisoformat(spec["window_end"]))
@@ -33,13 +36,11 @@ def judge(work: Work) -> Judgement:
         work.fetch("train", "holdout.parquet"),
         task=spec["task"], label=spec["label"], id=spec["id"], time=spec["time"],
     )  # fmt: skip
-    folder = work.fetch("register", "package")
-    scorer = Scorer(Package.load(folder))
-    challenger = from_graph(spec["task"], rows.spark.y, scorer.score_columns(rows.columns))
+    challenger = from_graph(spec["task"], rows.spark.y, package.score_columns(rows.columns))
     print(f"scored {len(rows)} holdout rows with the package", flush=True)
 
     rival = _model(work, "champion", "champion_train") if "champion" in work.item.inputs else None
-    found = None if rival is None else _rival_answers(work, scorer.package, rows)
+    found = None if rival is None else _rival_answers(work, package.package, rows)
     comparable = found if isinstance(found, rivals.Answers) else None
     plan = _plan(spec, settings, rows)
     comparison = compare(challenger, comparable.scored if comparable else None, plan)
@@ -52,7 +53,7 @@ def judge(work: Work) -> Judgement:
         candidate=candidate,
         rival=rival,
         holdout=rows,
-        scorer=scorer,
+        scorer=package,
         challenger=challenger,
         champion=comparable.scored if comparable else None,
         comparison=comparison,
@@ -62,7 +63,7 @@ def judge(work: Work) -> Judgement:
             judged.holdout(challenger, metrics),
             judged.champion(found, len(rows)),
             judged.slices([name for name in spec["slices"] if name not in rows.columns]),
-            parity.gate(settings.parity or None, difference(scorer, challenger, rows)),
+            parity.gate(settings.parity or None, difference(package, challenger, rows)),
             fit.gate(settings.fit or None, measured(folder)),
         ],
         confidence=plan.confidence,
@@ -137,15 +138,16 @@ def _plan(spec: dict[str, object], settings: Gates, rows: Holdout) -> Plan:
 
 
 def _rival_answers(work: Work, package: Package, rows: Holdout) -> rivals.Answers | Unscorable:
-    return rivals.answers(
-        Package.load(work.fetch("champion", "package")),
-        package.classes,
-        rows,
-        work.fetch("champion_train", "holdout.parquet"),
-        {name: work.spec[name] for name in ("label", "id", "time")},
-        work.spec["metric"],
-        work.request.pipeline,
-    )
+    with scorer(work.fetch("champion", "package")) as rival:
+        return rivals.answers(
+            rival,
+            package.classes,
+            rows,
+            work.fetch("champion_train", "holdout.parquet"),
+            {name: work.spec[name] for name in ("label", "id", "time")},
+            work.spec["metric"],
+            work.request.pipeline,
+        )
 
 
 def _metrics(scored: Scored) -> dict[str, float]:

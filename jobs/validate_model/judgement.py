@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from jobs.common.scorer import Scorer
 from jobs.validate_model.comparison import Comparison
 from jobs.validate_model.scored import Holdout, Scored
 from penstock.results import GateResult, StageResult
 from penstock.spec.metrics import Task
-from penstock_function.scorer import Scorer
 
 
 @dataclass(frozen=True)

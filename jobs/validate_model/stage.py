@@ -14,20 +14,24 @@ def run(work: Work) -> Done:
 
     Raises:
         StoreError: the store has no result of an input any more.
-        PenstockError: MLflow cannot be reached.
+        PenstockError: MLflow cannot be reached, or the runtime that the package is for is not there.
     """
+    from jobs.common.scorer import scorer
     from jobs.validate_model import announce
     from jobs.validate_model.judge import judge
     from jobs.validate_model.report.page import write
 
-    judgement = judge(work)
-    for gate in judgement.gates:
-        state = "off" if gate.off else "passed" if gate.passed else "refused"
-        print(
-            f"gate {gate.name}: {state}. {gate.observed}; required: {gate.required}; {gate.why}", flush=True
-        )
+    folder = work.fetch("register", "package")
     report = work.scratch / "report.html"
-    write(report, judgement)
+    with scorer(folder) as package:
+        judgement = judge(work, folder, package)
+        for gate in judgement.gates:
+            state = "off" if gate.off else "passed" if gate.passed else "refused"
+            print(
+                f"gate {gate.name}: {state}. {gate.observed}; required: {gate.required}; {gate.why}",
+                flush=True,
+            )
+        write(report, judgement)
     work.put(report, "report.html")
     announce.verdict(work, judgement, report)
     print(

@@ -66,6 +66,7 @@ def _by_job(sound: dict[str, Pipeline], here: Settings) -> dict[str, list[Findin
             Checked(
                 name=name,
                 suites=declared.suites,
+                bundle=declared.function.bundle,
                 sources={source.name: sorted(source.columns or {}) for source in declared.sources},
             )
             for name, declared in sound.items()

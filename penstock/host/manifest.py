@@ -10,6 +10,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from penstock.errors import PenstockError
+from penstock.runtimes import Kind
 
 MANIFEST: Final = "function.json"
 #: Beside it where the package is signed (penstock.signatures).
@@ -36,6 +37,7 @@ class Manifest(BaseModel):
     format: Literal[1]
     name: str = Field(pattern=f"^{NAME.pattern}$")
     version: str = Field(pattern=f"^{_VERSION}$")
+    runtime: Kind
     files: dict[str, str]
 
 

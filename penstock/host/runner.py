@@ -6,14 +6,15 @@ import asyncio
 import os
 import random
 import signal
-import sys
 from enum import StrEnum
 from pathlib import Path
 
-from penstock import launch
+from penstock import java, launch, runtimes
+from penstock.errors import PenstockError
 from penstock.host.errors import HostError
 from penstock.host.limits import Limits
 from penstock.host.logs import FunctionLog
+from penstock.host.manifest import read_manifest
 from penstock.host.output import event_in, lines_of
 from penstock.signatures import PUBLIC_KEYS
 from penstock.targets import RevisionStatus
@@ -29,6 +30,7 @@ _INHERITED = (
     "LD_LIBRARY_PATH",
     PUBLIC_KEYS,
     "PENSTOCK_LOG_KEY",
+    java.WRAPPED,
 )
 
 
@@ -184,7 +186,7 @@ class Runner:
         loop = asyncio.get_running_loop()
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command(),
+                *await asyncio.to_thread(self._command),
                 env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _FIXED,
                 cwd="/",
                 stdin=asyncio.subprocess.DEVNULL,
@@ -192,7 +194,7 @@ class Runner:
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
             )
-        except OSError as error:
+        except (OSError, PenstockError) as error:
             self._fail(HostError(502, f"{self.revision}: the runtime cannot be started: {error}"))
             return 0.0
         self._process = process
@@ -229,11 +231,10 @@ class Runner:
         return served
 
     def _command(self) -> list[str]:
-        return launch.command(
-            sys.executable, "-P", "-m", "penstock_function", "--package", str(self.package),
-            "--port", "0", "--bind", "127.0.0.1", "--log", str(self._spool),
-            memory_bytes=self._limits.memory_bytes,
-        )  # fmt: skip
+        kind = read_manifest(self.package)[0].runtime
+        memory = self._limits.memory_bytes
+        program = runtimes.command(kind, self.package, memory_bytes=memory, spool=self._spool)
+        return launch.command(*program, memory_bytes=memory)
 
     async def _listen(
         self, stream: asyncio.StreamReader, source: str, ready: asyncio.Future[int] | None, reasons: list[str]

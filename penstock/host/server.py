@@ -14,6 +14,7 @@ import psutil
 import uvicorn
 from filelock import FileLock, Timeout
 
+from penstock import runtimes
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
 from penstock.host.app import Host
@@ -95,7 +96,7 @@ def end_orphans(root: Path) -> None:
     """
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "penstock_function" in command and any(_is_below(argument, root) for argument in command):
+        if runtimes.is_one(command) and any(_is_below(argument, root) for argument in command):
             try:
                 process.kill()
                 process.wait(5)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from penstock.errors import SpecError
 from penstock.redaction import redact
+from penstock.runtimes import Kind
 from penstock.spec import schedule as schedules
 from penstock.spec.durations import Duration
 from penstock.spec.gates import Gates
@@ -70,12 +71,15 @@ class Resources(BaseModel):
 
 
 class Function(BaseModel):
-    """The live function: its name (the pipeline's by default), where it runs, what it answers, and which share is logged."""
+    """The live function: its name (the pipeline's by default), where it runs, as which kind of bundle, what it answers, and
+    which share is logged.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=NAME)] | None = None
     target: Literal["embedded"] = "embedded"
+    bundle: Kind = "onnx"
     output: Literal["probability", "prediction"] | None = None
     log: Annotated[float, Field(ge=0, le=1)] = 0
 
@@ -290,6 +294,16 @@ class Pipeline(BaseModel):
         if function.output == "probability" and info.data.get("task") == "regression":
             raise ValueError(
                 "output 'probability' is for classes; allowed for task 'regression': 'prediction'"
+            )
+        if function.bundle == "mleap" and function.log:
+            raise ValueError("bundle 'mleap' has no prediction log; allowed with log: 'onnx'")
+        if (
+            function.bundle == "mleap"
+            and function.output == "prediction"
+            and info.data.get("task") != "regression"
+        ):
+            raise ValueError(
+                "bundle 'mleap' is judged by the probabilities that it answers; allowed with output 'prediction': 'onnx'"
             )
         return function
 

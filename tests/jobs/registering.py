@@ -60,6 +60,7 @@ class Project:
             "output": "prediction" if task == "regression" else "probability",
             "tolerance": 1e-6,
             "log": None,
+            "bundle": "onnx",
             "window_end": "2013-06-03T00:00:00+00:00",
             "problem": "Will it be late?",
         }

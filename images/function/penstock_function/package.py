@@ -20,8 +20,11 @@ FORMAT = 1
 MANIFEST = "function.json"
 MODEL = "model.onnx"
 SAMPLES = "samples.json"
+#: By the kind of runtime that a package is for, its file that holds the model. This one serves the first.
+MODELS = {"onnx": MODEL, "mleap": "model.zip"}
 
 FieldType = Literal["string", "double", "float", "long", "int", "boolean"]
+Runtime = Literal["onnx", "mleap"]
 Task = Literal["binary", "multiclass", "regression"]
 Output = Literal["probability", "prediction"]
 
@@ -65,6 +68,7 @@ class Package:
     name: str
     version: str
     key: str
+    runtime: Runtime
     task: Task
     inputs: tuple[Field, ...]
     classes: tuple[Any, ...]
@@ -93,7 +97,7 @@ class Package:
             except OSError as error:
                 raise PackageError(
                     f"{folder / name} cannot be read ({error.strerror}); a package is a folder"
-                    f" with {MANIFEST}, {MODEL} and {SAMPLES}"
+                    f" with {MANIFEST}, its model and {SAMPLES}"
                 ) from error
 
         return cls.read(read, keys)
@@ -125,6 +129,7 @@ class Package:
             name=manifest["name"],
             version=manifest["version"],
             key=manifest["key"],
+            runtime=manifest["runtime"],
             task=manifest["task"],
             inputs=tuple(Field(entry["name"], entry["type"]) for entry in manifest["inputs"]),
             classes=tuple(manifest["classes"] or ()),
@@ -134,7 +139,7 @@ class Package:
             reference=manifest.get("reference"),
             log=_log(manifest.get("log")),
             samples=_samples(content[SAMPLES]),
-            model=content[MODEL],
+            model=content[MODELS[manifest["runtime"]]],
         )
 
 
@@ -199,7 +204,8 @@ def _faults(manifest: Mapping[str, Any]) -> list[str]:
             "1 to 128 of A-Z a-z 0-9 _ . - that start with a letter or digit",
         )
     check("key", isinstance(manifest.get("key"), str), "the training key")
-    check("runtime", manifest.get("runtime") == "onnx", "'onnx'")
+    model = MODELS.get(str(manifest.get("runtime")), MODEL)
+    check("runtime", manifest.get("runtime") in get_args(Runtime), " or ".join(get_args(Runtime)))
     check("task", manifest.get("task") in get_args(Task), " or ".join(get_args(Task)))
     check("output", manifest.get("output") in get_args(Output), " or ".join(get_args(Output)))
     tolerance = manifest.get("tolerance")
@@ -208,8 +214,8 @@ def _faults(manifest: Mapping[str, Any]) -> list[str]:
     check("environment", isinstance(manifest.get("environment", {}), dict), "an object")
     check(
         "files",
-        _digests(manifest.get("files")),
-        f"a sha256 for each of {MODEL} and {SAMPLES}, and no other file",
+        _digests(manifest.get("files"), model),
+        f"a sha256 for each of {model} and {SAMPLES}, and no other file",
     )
     check(
         "classes",
@@ -264,10 +270,10 @@ def _is_log(log: Any, inputs: Sequence[Any]) -> bool:
     )
 
 
-def _digests(files: Any) -> bool:
+def _digests(files: Any, model: str) -> bool:
     return (
         isinstance(files, dict)
-        and set(files) == {MODEL, SAMPLES}
+        and set(files) == {model, SAMPLES}
         and all(isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) for value in files.values())
     )
 

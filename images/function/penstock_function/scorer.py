@@ -22,10 +22,15 @@ class Scorer:
     """One package's model, ready to answer; safe to call from several threads.
 
     Raises:
-        PackageError: ONNX Runtime refuses the graph, or its inputs or outputs are not those of the package.
+        PackageError: it is for another runtime, ONNX Runtime refuses the graph, or its inputs or outputs are not those of
+            the package.
     """
 
     def __init__(self, package: Package) -> None:
+        if package.runtime != "onnx":
+            raise PackageError(
+                f"runtime is {package.runtime!r}, expected 'onnx': the package is for another one"
+            )
         options = onnxruntime.SessionOptions()
         # A row takes microseconds: handing it to a pool of threads costs more than scoring it, and
         # several functions share a machine.

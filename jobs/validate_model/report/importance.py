@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from jobs.common.metrics import value
+from jobs.common.scorer import Scorer
 from jobs.validate_model.gates.losses import sign
 from jobs.validate_model.scored import Holdout, from_graph
 from penstock.spec.metrics import METRICS
-from penstock_function.scorer import Scorer
 
 #: Rows and repeats: for 30 columns some 180,000 rows are scored, a second or two.
 _ROWS, _REPEATS = 2000, 3

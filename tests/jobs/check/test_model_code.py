@@ -41,7 +41,9 @@ def find(tmp_path: Path) -> Find:
         for name, text in (("model.py", model), ("helpers.py", helpers), ("requirements.txt", lock)):
             if text is not None:
                 (folder / name).write_text(text)
-        found = model_code.check(Checked(name="shift", suites="shift", sources={"rows": []}), settings)
+        found = model_code.check(
+            Checked(name="shift", suites="shift", bundle="onnx", sources={"rows": []}), settings
+        )
         assert {each.severity for each in found} <= {"error"}
         assert all(each.next_step for each in found)
         return [(each.where, each.message) for each in found]
@@ -127,7 +129,7 @@ def test_a_stage_that_cannot_be_served_is_found(find: Find, imported: str, made:
     helpers = "from pyspark.ml.feature import Word2Vec\n\n\ndef reduce():\n    return Word2Vec()\n"
     ((where, message),) = find(code, helpers)
     assert where == ("dags/shift/helpers.py:5" if "helpers" in imported else "dags/shift/model.py:13")
-    assert message.startswith("the stage Word2Vec cannot become a function; supported are ")
+    assert message.startswith("the stage Word2Vec cannot become a function of the kind onnx; supported are ")
     assert "GBTClassifier" in message
 
 

@@ -19,7 +19,9 @@ def find(folder: Path, columns: list[str] | None = None, **texts: str) -> list[t
     suite.mkdir(parents=True)
     for name, text in texts.items():
         (suite / f"{name}.json").write_text(text)
-    found = suites.check(Checked(name="shift", suites="shift", sources={"rows": columns or []}), settings)
+    found = suites.check(
+        Checked(name="shift", suites="shift", bundle="onnx", sources={"rows": columns or []}), settings
+    )
     return [(each.severity, each.where, each.message) for each in found]
 
 

@@ -117,6 +117,7 @@ class Quarry:
             "better": better,
             "balance": False,
             "search": {"method": "grid", "parallel": 2, "seed": 0, **(search or {})},
+            "bundle": "onnx",
             **spec,
         }
         return self.project.item("train", PIPELINE, asked, {"features": features.as_input()}, salt)

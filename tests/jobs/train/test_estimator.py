@@ -41,7 +41,7 @@ def built(
     labels = [[True, 1], [False, 1]]
     spec = {
         "task": task, "label": "y", "time": "at", "id": "stone", "metric": metric, "better": "minimize",
-        "balance": balance, "search": {"seed": 7},
+        "balance": balance, "search": {"seed": 7}, "bundle": "onnx",
     }  # fmt: skip
     reference = {
         "columns": {"weight": {"role": "feature", "type": "double"}},
@@ -136,7 +136,8 @@ def test_one_vs_rest_is_looked_into(project: Any, spark: Any) -> None:
     with pytest.raises(UserCodeError, match="MultilayerPerceptronClassifier knows no weights"):
         repeated(perceptron, balance=True)
     with pytest.raises(
-        PenstockError, match=r"cannot become a function: pyspark\.ml\.classification\.FMClassifier"
+        PenstockError,
+        match=r"cannot become a function of the kind onnx: pyspark\.ml\.classification\.FMClassifier",
     ):
         repeated("c.FMClassifier()")
 

@@ -21,7 +21,7 @@ def problem(better: str) -> Problem:
     """A problem of which only the direction matters."""
     spec = {
         "task": "regression", "label": "y", "time": "t", "id": "i", "metric": "rmse", "better": better,
-        "balance": False, "search": {},
+        "balance": False, "search": {}, "bundle": "onnx",
     }  # fmt: skip
     return Problem.of(spec, {"columns": {}, "labels": None, "splits": {}})
 

@@ -13,6 +13,7 @@ from jobs.validate_model.champion import Answers, answers
 from jobs.validate_model.gates.champion import Unscorable
 from jobs.validate_model.scored import Holdout, Scored, aligned
 from penstock_function.package import Package
+from penstock_function.scorer import Scorer
 from tests.jobs.small_packages import linear, package
 
 NAMES = {"label": "late", "id": "flight", "time": "at"}
@@ -41,16 +42,16 @@ def holdout_of(path: Path) -> Holdout:
 
 
 @pytest.fixture
-def champion(tmp_path: Path) -> Package:
+def champion(tmp_path: Path) -> Scorer:
     """Version 3, which reads x and y and answers logistic(x + y)."""
     folder = package(
         tmp_path / "champion", linear({"x": 1.0, "y": 1.0}, classes=[0, 1]), {"x": "double", "y": "double"}, SAMPLES,
         classes=[0, 1], version="3",
     )  # fmt: skip
-    return Package.load(folder)
+    return Scorer(Package.load(folder))
 
 
-def test_its_own_package_scores_the_new_rows(tmp_path: Path, champion: Package) -> None:
+def test_its_own_package_scores_the_new_rows(tmp_path: Path, champion: Scorer) -> None:
     """Where every column is there, the code that serves gives the champion's answers, columns in any order."""
     path = holdout_file(
         tmp_path / "new.parquet", ["a", "b"], {"y": [1.0, -3.0], "z": [0, 0], "x": [1.0, 1.0]}
@@ -63,7 +64,7 @@ def test_its_own_package_scores_the_new_rows(tmp_path: Path, champion: Package) 
     assert found.scored.probabilities[:, 1] == pytest.approx(1 / (1 + np.exp([-2.0, 2.0])))
 
 
-def test_a_column_that_is_gone_falls_back_to_its_answers_of_then(tmp_path: Path, champion: Package) -> None:
+def test_a_column_that_is_gone_falls_back_to_its_answers_of_then(tmp_path: Path, champion: Scorer) -> None:
     """They are joined by id, in the new rows' order, where they cover nine rows in ten; the others have none."""
     ids = [f"f{number}" for number in range(10)]
     old = holdout_file(
@@ -77,7 +78,7 @@ def test_a_column_that_is_gone_falls_back_to_its_answers_of_then(tmp_path: Path,
     assert found.scored.prediction[1:].tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0]
 
 
-def test_where_they_cover_too_little_it_says_what_to_run(tmp_path: Path, champion: Package) -> None:
+def test_where_they_cover_too_little_it_says_what_to_run(tmp_path: Path, champion: Scorer) -> None:
     """Two commands: the champion's window with the new code, then this one again."""
     old = holdout_file(tmp_path / "old.parquet", ["a"], {"x": [0.0], "y": [0.0]}, first="2013-04-30")
     new = holdout_file(tmp_path / "new.parquet", ["a", "b"], {"x": [0.0, 0.0]}, first="2013-05-31")
@@ -90,7 +91,7 @@ def test_where_they_cover_too_little_it_says_what_to_run(tmp_path: Path, champio
     assert "--date 2013-05-31" in found.next_step
 
 
-def test_a_column_that_changed_its_type_is_as_good_as_gone(tmp_path: Path, champion: Package) -> None:
+def test_a_column_that_changed_its_type_is_as_good_as_gone(tmp_path: Path, champion: Scorer) -> None:
     """Text where the champion reads a number cannot be scored: the same way out."""
     path = tmp_path / "new.parquet"
     holdout_file(path, ["a", "b"], {"x": [0.0, 0.0], "y": [0.0, 0.0]})

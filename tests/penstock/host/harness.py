@@ -17,6 +17,7 @@ import httpx
 import psutil
 
 from penstock.host.manifest import read_manifest
+from penstock.runtimes import is_one
 from tests.full_disk import NO_BYTECODE
 
 
@@ -92,7 +93,7 @@ class RunningHost:
                 command = process.cmdline()
             except psutil.Error:
                 continue
-            if "penstock_function" in command and any(part.startswith(f"{self.state}/") for part in command):
+            if is_one(command) and any(part.startswith(f"{self.state}/") for part in command):
                 found.append(process)
         return found
 

@@ -79,6 +79,9 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
     ("change", "expected"),
     [
         ({"metric": "rmse"}, "allowed for task 'binary': roc_auc"),
+        ({"function": {"bundle": "pmml"}}, "function.bundle: Input should be 'onnx' or 'mleap'"),
+        ({"function": {"bundle": "mleap", "log": 0.1}}, "bundle 'mleap' has no prediction log"),
+        ({"function": {"bundle": "mleap", "output": "prediction"}}, "judged by the probabilities"),
         ({"direction": "minimize"}, "allowed 'maximize'"),
         ({"gates": {"holdout": {"rmse": "<= 3"}}}, "holdout names rmse"),
         (

@@ -65,6 +65,7 @@ def test_classifiers(spark, parity, table, make, classes):
 def test_its_classifier_is_checked(spark):
     """A classifier without a form is refused by its name, before anything is fitted."""
     with pytest.raises(
-        UnsupportedStage, match=r"that cannot become a function: pyspark\.ml\.classification\.FMClassifier;"
+        UnsupportedStage,
+        match=r"that cannot become a function of the kind onnx: pyspark\.ml\.classification\.FMClassifier;",
     ):
         check_estimator(pipeline(c.FMClassifier()))
