@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from jobs.common.job import Work
 from jobs.common.metrics import compute
-from jobs.common.scorer import Scorer, scorer
+from jobs.common.scorer import scorer
 from jobs.validate_model import champion as rivals
 from jobs.validate_model import probe
 from jobs.validate_model.comparison import Comparison, Plan, compare
@@ -24,8 +25,8 @@ from penstock.spec.gates import ChampionGate, Gates, SliceGate
 from penstock_function.package import Package
 
 
-def judge(work: Work, folder: Path, package: Scorer) -> Judgement:
-    """Judge the candidate of a work item, whose package is that in `folder`.
+def judge(work: Work, runtimes: ExitStack) -> Judgement:
+    """Judge the candidate of a work item; its package can be scored until `runtimes` is closed.
 
     Raises StoreError where an input's result is gone from the store.
     """
@@ -36,6 +37,8 @@ def judge(work: Work, folder: Path, package: Scorer) -> Judgement:
         work.fetch("train", "holdout.parquet"),
         task=spec["task"], label=spec["label"], id=spec["id"], time=spec["time"],
     )  # fmt: skip
+    folder = work.fetch("register", "package")
+    package = runtimes.enter_context(scorer(folder))
     challenger = from_graph(spec["task"], rows.spark.y, package.score_columns(rows.columns))
     print(f"scored {len(rows)} holdout rows with the package", flush=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from jobs.common.job import Done, Work
 from penstock import keys
@@ -16,15 +17,13 @@ def run(work: Work) -> Done:
         StoreError: the store has no result of an input any more.
         PenstockError: MLflow cannot be reached, or the runtime that the package is for is not there.
     """
-    from jobs.common.scorer import scorer
     from jobs.validate_model import announce
     from jobs.validate_model.judge import judge
     from jobs.validate_model.report.page import write
 
-    folder = work.fetch("register", "package")
     report = work.scratch / "report.html"
-    with scorer(folder) as package:
-        judgement = judge(work, folder, package)
+    with ExitStack() as runtimes:
+        judgement = judge(work, runtimes)
         for gate in judgement.gates:
             state = "off" if gate.off else "passed" if gate.passed else "refused"
             print(
