@@ -10,6 +10,7 @@ import shutil
 import time
 import zipfile
 
+import numpy as np
 import pytest
 from pyspark.ml import Pipeline
 from pyspark.ml.classification import LogisticRegression
@@ -17,8 +18,10 @@ from pyspark.ml.feature import Imputer, StringIndexer, VectorAssembler
 
 from jobs.bundle.convert import to_onnx
 from jobs.bundle.field import Field
+from jobs.common.scorer import scorer
 from penstock.signatures import PUBLIC_KEYS, SIGNING_KEY, generate, sign
 from penstock_function.package import Package
+from penstock_function.scorer import Scorer
 from penstock_function.service import Refusal, Service
 from tests.images.function_mleap.conftest import same, starting
 
@@ -107,8 +110,8 @@ def served(made):
         yield run("--package", str(made))
 
 
-def in_python(folder):
-    """The runtime in Python over the same model as ONNX."""
+def as_onnx(folder):
+    """The package of the same model as ONNX."""
     model = to_onnx(folder.parent / "spark", FIELDS, "binary", 2).SerializeToString()
     manifest = json.loads((folder / "function.json").read_text())
     samples = (folder / "samples.json").read_bytes()
@@ -123,9 +126,7 @@ def in_python(folder):
         "model.onnx": model,
         "samples.json": samples,
     }
-    service = Service()
-    service.serve(Package.read(files.__getitem__))
-    return service
+    return Package.read(files.__getitem__)
 
 
 def zipped(folder):
@@ -138,7 +139,8 @@ def zipped(folder):
 
 def test_both_runtimes_answer_alike(made, served):
     """Every body gets the same status, answer, sentence and faults from both."""
-    python = in_python(made)
+    python = Service()
+    python.serve(as_onnx(made))
     for body in BODIES:
         try:
             status, expected = 200, python.predict(body)[0]
@@ -152,6 +154,29 @@ def test_both_runtimes_answer_alike(made, served):
             assert same(found, expected), (body, found, expected)
         else:
             assert found == expected, body
+
+
+def test_in_bulk_both_runtimes_score_alike(made):
+    """As columns, in the job's way: every score is the same, and NaN where a row is refused, by more faults than are told."""
+    count = 150
+    columns = {
+        "carrier": np.array(["AA", "DL", "nobody", None, "Zürich ☃"] * (count // 5), dtype=object),
+        "distance": np.array([0.5, np.nan, 7.0] * (count // 3)),
+        "ratio": np.linspace(0, 1, count, dtype=np.float32),
+        "seats": np.arange(count, dtype=np.float64),
+        "month": np.array([3.0] * (count - 1) + [np.nan]),
+        "holiday": np.array([True, False] * (count // 2)),
+    }
+    with scorer(made) as java:
+        found = java.score_columns(columns)
+    expected = Scorer(as_onnx(made)).score_columns(columns)
+    assert np.isnan(expected["prediction"]).sum() == 61
+    assert sorted(found) == ["prediction", "probability_0", "probability_1"]
+    for name, values in found.items():
+        assert values == pytest.approx(expected[name], abs=1e-9, nan_ok=True), name
+    endless = {name: values[:1] for name, values in columns.items()} | {"distance": np.array([np.inf])}
+    with scorer(made) as java:
+        assert np.isnan(java.score_columns(endless)["prediction"]).all()
 
 
 def test_what_it_answers(served):
