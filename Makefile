@@ -25,7 +25,7 @@ test-services: $(READY)  ## the same on S3 and PostgreSQL; needs Go and PostgreS
 	@.venv/bin/python -m pytest -m services tests/services
 
 test-mleap: $(READY) $(MLEAP)  ## the function runtime in Java beside Spark and the one in Python; needs a JDK 17 and Maven
-	@.venv/bin/python -m pytest -m maven tests/images/function_mleap
+	@.venv/bin/python -m pytest -m maven -n 2 --dist loadfile tests/images/function_mleap
 
 test-cluster: $(READY)  ## stages as pods on the Kubernetes that KUBECONFIG names; needs Go, kubectl and buildah or docker
 	@$(HAVE_CLUSTER)
