@@ -32,6 +32,8 @@ class Reply:
     kind: bytes = b"application/json"
     #: What of the answer goes to the prediction log.
     rows: Sequence[Row] = ()
+    #: What a protocol calls its request where no header does: the id of an activation.
+    request_id: str | None = None
 
     @classmethod
     def refusing(cls, refusal: Refusal) -> Reply:
@@ -131,8 +133,9 @@ async def serve(
     seconds = time.perf_counter() - start
     service.metrics.answered(path, reply.status, seconds)
     if reply.rows:
-        own = (value.decode("latin-1")[:_ID_CHARACTERS] for name, value in traced if name == b"x-request-id")
-        service.log(reply.rows, next(own, None), seconds)
+        own = (value.decode("latin-1") for name, value in traced if name == b"x-request-id")
+        named = next(own, reply.request_id)
+        service.log(reply.rows, named and named[:_ID_CHARACTERS], seconds)
 
 
 async def respond(send: Send, reply: Reply, headers: Headers) -> None:

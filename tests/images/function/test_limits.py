@@ -24,11 +24,17 @@ def size(number: int) -> str:
     return f"{number // 2**20} MiB" if number % 2**20 == 0 else f"{number // 2**10} KiB"
 
 
+#: What the connection bounds, which the runtime and the host share.
+HEAD = {
+    "a request's line and headers": size(connection.MAX_HEAD),
+    "until they have come": f"{connection.HEAD_SECONDS:g} s",
+}
+
+
 def test_the_runtimes_limits_are_those_of_the_page() -> None:
     """One row each, and no other."""
     assert tables()[0] == {
-        "a request's line and headers": size(connection.MAX_HEAD),
-        "until they have come": f"{connection.HEAD_SECONDS:g} s",
+        **HEAD,
         "a body": size(app.MAX_BODY),
         "a body of `/run`": size(openwhisk.MAX_RUN),
         "a body of `/init`": size(openwhisk.MAX_INIT),
@@ -50,4 +56,4 @@ def test_the_hosts_limits_are_those_of_the_page() -> None:
         size(value) if name.endswith("bytes") else f"{value:g} s" if name.endswith("seconds") else str(value)
         for name, value in guards.items()
     ]
-    assert list(tables()[1].values()) == shown
+    assert list(tables()[1].values()) == [*HEAD.values(), *shown]
