@@ -127,7 +127,9 @@ class Run:
         except Exception as error:
             error.add_note(f"activation {named}")  # stands in the log with the traceback
             raise
-        return Reply(200, orjson.dumps(answer), rows=rows, request_id=named if isinstance(named, str) else None)
+        return Reply(
+            200, orjson.dumps(answer), rows=rows, request_id=named if isinstance(named, str) else None
+        )
 
     def _explained(self, record: dict[str, Any]) -> bool:
         """Take `explain` out of a value, unless the model has a column of that name. Raises Refusal (422)."""
