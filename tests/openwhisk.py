@@ -213,7 +213,8 @@ class Server:
             begun.join()
             return JSONResponse({"activationId": done[0]["activationId"]}, 202)
         record = {**done[0], "logs": []}
-        return JSONResponse(record, 200 if record["response"]["success"] else 502)
+        answer = record["response"]["result"] if request.query_params.get("result") == "true" else record
+        return JSONResponse(answer, 200 if record["response"]["success"] else 502)
 
     def _activate(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
         """Run an action or a sequence, and keep the record of it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +67,16 @@ def test_a_function_from_its_package_to_its_removal(target: Target, make_functio
     with pytest.raises(TargetError, match="no function shift") as caught:
         target.status("shift")
     assert caught.value.status == 404
+
+
+def test_a_command_line_asks_it(target: Target, make_function: MakeFunction) -> None:
+    """As `penstock run` prints it and the docs have it."""
+    target.route("shift", target.put(make_function(1)))
+    command = (
+        f"{target.curl(target.status('shift').url)} -H 'Content-Type: application/json' -d '{{\"x\": 2.0}}'"
+    )
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout)["prediction"] == 3.0
 
 
 def test_a_package_that_fails_its_proof_leaves_all_as_it_was(
