@@ -53,7 +53,9 @@ def notebook(name: _Pipeline, registry: _Registry = None) -> ImageAnswer:
 
 
 def room(
-    room: Annotated[str, typer.Argument(help="job, airflow, function, or machine: all three in one.")],
+    room: Annotated[
+        str, typer.Argument(help="job, airflow, function, function-grpc, or machine: the first three in one.")
+    ],
     registry: Annotated[
         str | None, typer.Option(help="Where the image is pushed: registry.example/team. Else it stays here.")
     ] = None,

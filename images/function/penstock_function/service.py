@@ -185,10 +185,13 @@ class Service:
                 503, "busy", f"{MAX_LARGE} large requests are in work already: try again", retry_after=1
             )
         self._in_work += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._large, function, body)
-        finally:
-            self._in_work -= 1
+        working = asyncio.get_running_loop().run_in_executor(self._large, function, body)
+        # A caller that gives up leaves its body in the thread's queue: its place is free once the thread has had it.
+        working.add_done_callback(self._worked)
+        return await asyncio.shield(working)
+
+    def _worked(self, _: asyncio.Future[Any]) -> None:
+        self._in_work -= 1
 
     async def answer(self, body: Body) -> tuple[bytes, list[LoggedRow]]:
         """As `predict`, from JSON to JSON: one small record in a batch with those that others sent, a large body on a thread.

@@ -24,7 +24,7 @@ def test_a_room_must_be_one(penstock: Penstock, shift: Settings) -> None:
     """Who mistypes it is told which there are."""
     ran = penstock("image", "room", "jobs")
     assert ran.code == 1
-    assert "expected one of job, airflow, function, machine" in ran.stderr
+    assert "expected one of job, airflow, function, function-grpc, machine" in ran.stderr
 
 
 def test_a_step_that_fails_records_nothing(
