@@ -5,18 +5,20 @@ The protocol: https://github.com/kserve/open-inference-protocol. One tensor a co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from penstock_function import tensors
 from penstock_function.package import Package
 from penstock_function.prediction_log import Row
 from penstock_function.records import describe
-from penstock_function.service import Refusal, Service, check_count
+from penstock_function.service import INLINE_BODY, Body, Refusal, Scored, Service, check_count
 from penstock_function.tensors import DATATYPES, Tensor, malformed
 
 #: What the server is called.
 SERVER = "penstock_function"
+
+T = TypeVar("T")
 
 
 def served(service: Service, model: str, version: str | None) -> Package:
@@ -51,6 +53,14 @@ def metadata(package: Package) -> dict[str, Any]:
     }
 
 
+class Asked(NamedTuple):
+    """A request that has been read: of which model, the request as JSON has it, and one record a row of its inputs."""
+
+    package: Package
+    request: Mapping[str, Any]
+    records: list[dict[str, Any]]
+
+
 class Inferred(NamedTuple):
     """The outputs that a request asked for, each with whether it wants its bytes, and the rows that are logged of it."""
 
@@ -58,14 +68,38 @@ class Inferred(NamedTuple):
     rows: list[Row]
 
 
-def infer(service: Service, package: Package, request: Mapping[str, Any], rest: memoryview) -> Inferred:
-    """Answer a request as JSON has it; `rest` are the bytes of those tensors whose values are not in it.
+def asked(package: Package, request: Mapping[str, Any], rest: memoryview) -> Asked:
+    """Read a request as JSON has it; `rest` are the bytes of those tensors whose values are not in it.
 
     Raises:
-        Refusal: 400 for what is no request of the protocol, 422 where its values do not fit the model, 413 for too many.
+        Refusal: 400 for what is no request of the protocol, 413 for too many rows.
     """
-    answers, rows = service.score(_records(request.get("inputs"), rest))
-    return Inferred(_wanted(request, tensors.outputs(answers, package.classes)), rows)
+    return Asked(package, request, _records(request.get("inputs"), rest))
+
+
+async def infer(
+    service: Service, body: Body, read: Callable[[Body], Asked], write: Callable[[Asked, Inferred], T]
+) -> T:
+    """What `write` makes of the answer to the request that `read` finds in a body.
+
+    One small record is scored in a batch with those that others sent; a large body is worked on by a thread.
+
+    Raises:
+        Refusal: 422 where the values do not fit the model, 503 as Service.work; and what `read` and `write` raise.
+    """
+
+    def answer(asked: Asked, scored: Scored) -> T:
+        outputs = _wanted(asked.request, tensors.outputs(scored.answers, asked.package.classes))
+        return write(asked, Inferred(outputs, scored.rows))
+
+    def whole(body: Body) -> T:
+        asked = read(body)
+        return answer(asked, service.score(asked.records))
+
+    if len(body) > INLINE_BODY:
+        return await service.work(whole, body)
+    asked = read(body)
+    return answer(asked, await service.score_together(asked.records))
 
 
 def _records(inputs: Any, rest: memoryview) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 
 from penstock_function import exchange, open_inference_pb2, tensors
 from penstock_function.call import TRACED, Call
-from penstock_function.open_inference import SERVER, infer, metadata, served
+from penstock_function.open_inference import SERVER, Asked, Inferred, asked, infer, metadata, served
 from penstock_function.prediction_log import Row
 from penstock_function.service import Body, Refusal, Service
 from penstock_function.tensors import malformed
@@ -138,7 +138,7 @@ class Inference:
 
         async def work() -> tuple[bytes, list[Row]]:
             body = await _read(context)
-            return await self._service.work(lambda whole: self._infer(whole, context), body)
+            return await infer(self._service, body, lambda whole: self._asked(whole, context), _write)
 
         try:
             answer, rows = await call.outcome(work)
@@ -152,7 +152,7 @@ class Inference:
         call.answered(grpc.StatusCode.OK.name, rows)
         return answer
 
-    def _infer(self, body: Body, context: grpc.aio.ServicerContext) -> tuple[bytes, list[Row]]:
+    def _asked(self, body: Body, context: grpc.aio.ServicerContext) -> Asked:
         if context.time_remaining() == 0:
             raise Refusal(504, "deadline", "the call's deadline passed before its turn came")
         try:
@@ -160,18 +160,7 @@ class Inference:
         except DecodeError as error:
             raise malformed("the message is no ModelInferRequest") from error
         package = served(self._service, message.model_name, message.model_version or None)
-        request, rest = _request(message)
-        outputs, rows = infer(self._service, package, request, rest)
-        answer = messages.ModelInferResponse(
-            model_name=package.name, model_version=package.version, id=message.id
-        )
-        for tensor, binary in outputs:
-            described = answer.outputs.add(**tensor.described())
-            if binary:
-                answer.raw_output_contents.append(tensor.to_bytes())
-            else:
-                getattr(described.contents, _CONTENTS[tensor.datatype]).extend(tensor.filled())
-        return answer.SerializeToString(), rows
+        return asked(package, *_request(message))
 
 
 async def _read(context: grpc.aio.ServicerContext) -> bytes:
@@ -205,7 +194,9 @@ def _request(message: Any) -> tuple[dict[str, Any], memoryview]:
             )
         else:
             described["parameters"] = {"binary_data_size": len(raw[position])}
-    request: dict[str, Any] = {"inputs": inputs, "parameters": {"binary_data_output": bool(raw)}}
+    request: dict[str, Any] = {
+        "id": message.id, "inputs": inputs, "parameters": {"binary_data_output": bool(raw)}
+    }  # fmt: skip
     if message.outputs:
         request["outputs"] = [{"name": output.name} for output in message.outputs]
     return request, memoryview(b"".join(raw))
@@ -219,6 +210,20 @@ def _values(tensor: Any) -> list[Any]:
     if tensor.datatype == "BYTES":
         return [tensors.text(value, tensors.said(tensor.name)) for value in values]
     return tensors.nulls(values)
+
+
+def _write(asked: Asked, inferred: Inferred) -> tuple[bytes, list[Row]]:
+    package, request, _ = asked
+    answer = messages.ModelInferResponse(
+        model_name=package.name, model_version=package.version, id=request["id"]
+    )
+    for tensor, binary in inferred.outputs:
+        described = answer.outputs.add(**tensor.described())
+        if binary:
+            answer.raw_output_contents.append(tensor.to_bytes())
+        else:
+            getattr(described.contents, _CONTENTS[tensor.datatype]).extend(tensor.filled())
+    return answer.SerializeToString(), inferred.rows
 
 
 def _code(refusal: Refusal) -> grpc.StatusCode:

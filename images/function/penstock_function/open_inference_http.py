@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from penstock_function import open_inference
 from penstock_function.exchange import Reply, read_body, serve
-from penstock_function.open_inference import SERVER, infer, metadata
+from penstock_function.open_inference import SERVER, Asked, Inferred, asked, infer, metadata
 from penstock_function.package import Package
 from penstock_function.records import describe
 from penstock_function.service import Body, Refusal, Service, parse
@@ -85,36 +85,41 @@ class Infer:
             package = _served(self._service, scope["path_params"])
             split = _json_length(scope)
             body = await read_body(scope, receive, self._limit)
-            return await self._service.work(lambda whole: self._infer(package, whole, split), body)
+            return await infer(self._service, body, lambda whole: _read(package, whole, split), _write)
 
         await serve(self._service, "/v2/infer", scope, send, work, _refusing)
 
-    def _infer(self, package: Package, body: Body, split: int | None) -> Reply:
-        end = len(body) if split is None else split
-        if end > len(body):
-            raise malformed(f"the body has {len(body)} bytes, of which {end} should be JSON")
-        request = parse(body[:end])
-        if not isinstance(request, dict):
-            raise malformed(f"the body is {describe(request)}, expected an object with `inputs`")
-        outputs, rows = infer(self._service, package, request, memoryview(body)[end:])
-        answer: dict[str, Any] = {"model_name": package.name, "model_version": package.version}
-        if isinstance(request.get("id"), str):
-            answer["id"] = request["id"]
-        answer["outputs"], tail = [], []
-        for tensor, binary in outputs:
-            described = tensor.described()
-            if binary:
-                tail.append(tensor.to_bytes())
-                described["parameters"] = {"binary_data_size": len(tail[-1])}
-            else:
-                described["data"] = tensor.flat()
-            answer["outputs"].append(described)
-        head = orjson.dumps(answer)
-        if not tail:
-            return Reply(200, head, rows=rows)
-        length = str(len(head)).encode("ascii")
-        whole = b"".join([head, *tail])
-        return Reply(200, whole, [(JSON_LENGTH, length)], b"application/octet-stream", rows)
+
+def _read(package: Package, body: Body, split: int | None) -> Asked:
+    end = len(body) if split is None else split
+    if end > len(body):
+        raise malformed(f"the body has {len(body)} bytes, of which {end} should be JSON")
+    request = parse(body[:end])
+    if not isinstance(request, dict):
+        raise malformed(f"the body is {describe(request)}, expected an object with `inputs`")
+    return asked(package, request, memoryview(body)[end:])
+
+
+def _write(asked: Asked, inferred: Inferred) -> Reply:
+    package, request, _ = asked
+    answer: dict[str, Any] = {"model_name": package.name, "model_version": package.version}
+    if isinstance(request.get("id"), str):
+        answer["id"] = request["id"]
+    answer["outputs"], tail = [], []
+    for tensor, binary in inferred.outputs:
+        described = tensor.described()
+        if binary:
+            tail.append(tensor.to_bytes())
+            described["parameters"] = {"binary_data_size": len(tail[-1])}
+        else:
+            described["data"] = tensor.flat()
+        answer["outputs"].append(described)
+    head = orjson.dumps(answer)
+    if not tail:
+        return Reply(200, head, rows=inferred.rows)
+    length = str(len(head)).encode("ascii")
+    whole = b"".join([head, *tail])
+    return Reply(200, whole, [(JSON_LENGTH, length)], b"application/octet-stream", inferred.rows)
 
 
 def _refusing(refusal: Refusal) -> Reply:

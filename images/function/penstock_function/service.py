@@ -280,6 +280,18 @@ class Service:
             answers = self._scorer.score(records)
         except InputError as error:
             raise Refusal(422, "input", str(error), error.faults) from error
+        return self._scored(records, answers)
+
+    async def score_together(self, records: Sequence[Mapping[str, Any]]) -> Scored:
+        """As `score`, one record alone in a batch with those that others sent. Raises Refusal as `score` does."""
+        assert self._scorer is not None
+        if len(records) == 1 and (row := self._scorer.row(records[0])) is not None:
+            answer = await self._batches.answer(row)
+            if answer is not None:
+                return self._scored(records, [answer])
+        return self.score(records)
+
+    def _scored(self, records: Sequence[Mapping[str, Any]], answers: list[dict[str, Any]]) -> Scored:
         self.metrics.scored(answers)
         return Scored(answers, [] if self._log is None else self._log.sample(lambda: records, answers))
 

@@ -428,6 +428,24 @@ def test_too_many_records_are_refused(client: Client) -> None:
     assert f"at most {MAX_RECORDS}" in error.details()
 
 
+def test_calls_at_once(client: Client, right: dict[str, Any]) -> None:
+    """Rows that come alone go through batches, as by HTTP, and each call gets its own answer."""
+    requests = [raw(tensors([{**right, "distance": number / 7}])) for number in range(50)]
+
+    async def ask(channel: grpc.aio.Channel) -> list[Any]:
+        return await asyncio.gather(*(infer_of(channel)(request) for request in requests))
+
+    together = run(client.service, ask)
+    assert "penstock_batch_requests_sum 50.0" in client.service.metrics.text().decode()
+    expected = [{**right, "distance": number / 7} for number in range(50)]
+    [probability] = [
+        each
+        for each in post(client, {"inputs": tensors(expected)}).json()["outputs"]
+        if each["name"] == "probability"
+    ]
+    assert [p for each in together for p in read(each)[1]["data"]] == probability["data"]
+
+
 def test_too_many_large_messages_are_turned_away(client: Client, right: dict[str, Any]) -> None:
     """RESOURCE_EXHAUSTED that says when to try again; small ones, and those in work, are answered."""
     service = client.service
@@ -588,10 +606,10 @@ def test_without_grpcio_it_says_so() -> None:
     assert "needs grpcio" in done.stderr
 
 
-def told_again(port: int) -> Any:
-    """The error that a new connection gets, if any."""
+def again(port: int) -> grpc.StatusCode:
+    """How a call by a new connection ends."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        return channel.unary_unary(f"/{SERVICE}/ServerReady").future(b"").exception()
+        return channel.unary_unary(f"/{SERVICE}/ServerReady").future(b"").code()
 
 
 def test_a_call_in_hand_is_answered_after_sigterm(
@@ -610,9 +628,8 @@ def test_a_call_in_hand_is_answered_after_sigterm(
         # Of one connection: the server has the first call when it answers the second.
         assert told_of(channel, "ServerReady").ready
         process.popen.terminate()
-        while (error := told_again(process.first["grpc_port"])) is None:
+        while again(process.first["grpc_port"]) is not grpc.StatusCode.UNAVAILABLE:
             pass
-        assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert process.popen.poll() is None
         go_on.set()
         answer = Response.FromString(call.result())
