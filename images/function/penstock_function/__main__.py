@@ -33,7 +33,7 @@ from penstock_function.connection import Connection
 from penstock_function.package import Package, PackageError
 from penstock_function.service import Service
 from penstock_function.signature import PUBLIC_KEYS, public_keys
-from penstock_function.tracing import traced
+from penstock_function.tracing import Tracing
 
 if TYPE_CHECKING:
     import grpc
@@ -46,11 +46,17 @@ class _Server(uvicorn.Server):
     """Says that it is ready once it listens: to gRPC too, where that has a port. They start and end together."""
 
     def __init__(
-        self, config: uvicorn.Config, listener: socket.socket, service: Service, grpc_port: int | None
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        service: Service,
+        tracing: Tracing,
+        grpc_port: int | None,
     ) -> None:
         super().__init__(config)
         self._listener = listener
         self._service = service
+        self._tracing = tracing
         self._grpc_port = grpc_port
         self._grpc: grpc.aio.Server | None = None
         #: Whether there was no port for gRPC to be had.
@@ -64,7 +70,7 @@ class _Server(uvicorn.Server):
 
             try:
                 self._grpc, self._grpc_port = await open_inference_grpc.start(
-                    self._service, bind, self._grpc_port, MAX_BODY
+                    self._service, self._tracing, bind, self._grpc_port, MAX_BODY
                 )
             except RuntimeError:  # which tells no more
                 logs.trouble("refused", reason=f"gRPC cannot listen on {bind} port {self._grpc_port}")
@@ -120,9 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
     handler.addFilter(lambda record: record.msg != "Invalid encoding on %s")
     for library in ("uvicorn", "opentelemetry", "grpc"):
         logging.getLogger(library).addHandler(handler)
-    name = service.package.name if service.package else "penstock-function"
+    tracing = Tracing(service.package.name if service.package else "penstock-function")
     config = uvicorn.Config(
-        traced(build(service), name),
+        tracing.app(build(service)),
         loop="uvloop",
         http=Connection,
         ws="none",
@@ -134,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
         proxy_headers=False,  # nothing here asks who the client is
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    server = _Server(config, listener, service, options.grpc_port)
+    server = _Server(config, listener, service, tracing, options.grpc_port)
     try:
         server.run([listener])
     finally:  # by the signal that uvicorn raises anew, too

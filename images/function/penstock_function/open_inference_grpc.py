@@ -22,10 +22,12 @@ from penstock_function.open_inference import SERVER, Asked, Inferred, asked, inf
 from penstock_function.prediction_log import Row
 from penstock_function.service import Body, Refusal, Service
 from penstock_function.tensors import malformed
+from penstock_function.tracing import Tracing
 
 messages: Any = open_inference_pb2  # whose classes are made as it is loaded
 
 SERVICE = "inference.GRPCInferenceService"
+_INFER = f"{SERVICE}/ModelInfer"
 
 #: What HTTP says by a status; _BUSY is a 503 after which trying again may help.
 _CODES: Mapping[int, grpc.StatusCode] = {
@@ -58,7 +60,9 @@ _MAX_FAULTS = 3 * 2**10
 _Metadata = tuple[tuple[str, str | bytes], ...]
 
 
-async def start(service: Service, host: str, port: int, limit: int) -> tuple[grpc.aio.Server, int]:
+async def start(
+    service: Service, tracing: Tracing, host: str, port: int, limit: int
+) -> tuple[grpc.aio.Server, int]:
     """Serve `service` on a port of an address, 0 for a free one; the server, and the port. `limit` bounds a message in bytes.
 
     Raises:
@@ -67,7 +71,7 @@ async def start(service: Service, host: str, port: int, limit: int) -> tuple[grp
     # Two servers on one port would each get some of the calls.
     options = [("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)]
     server = grpc.aio.server(options=options)
-    server.add_generic_rpc_handlers((Inference(service).handler(),))
+    server.add_generic_rpc_handlers((Inference(service, tracing).handler(),))
     bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     await server.start()
     return server, bound
@@ -76,8 +80,9 @@ async def start(service: Service, host: str, port: int, limit: int) -> tuple[grp
 class Inference:
     """The protocol's calls."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, tracing: Tracing) -> None:
         self._service = service
+        self._tracing = tracing
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What gRPC calls for each of them."""
@@ -134,20 +139,25 @@ class Inference:
         version = [(name.decode("ascii"), value.decode("ascii")) for name, value in self._service.headers]
         # What is no such text could not be sent back.
         trailing = (*version, *(pair for pair in traced if pair[1].isascii() and pair[1].isprintable()))
-        call = Call(self._service, f"/{SERVICE}/ModelInfer", traced)
+        call = Call(self._service, f"/{_INFER}", traced)
 
         async def work() -> tuple[bytes, list[Row]]:
             body = await _read(context)
             return await infer(self._service, body, lambda whole: self._asked(whole, context), _write)
 
-        try:
-            answer, rows = await call.outcome(work)
-        except Refusal as refusal:
-            call.answered(_code(refusal).name)
-            await _abort(context, refusal, trailing)
-        except asyncio.CancelledError:  # by its caller, or by its deadline
-            call.failed("client_gone")
-            raise
+        with self._tracing.call(_INFER, traced) as ended:
+            try:
+                answer, rows = await call.outcome(work)
+            except Refusal as refusal:
+                code = _code(refusal).name
+                ended(code)
+                call.answered(code)
+                await _abort(context, refusal, trailing)
+            except asyncio.CancelledError:  # by its caller, or by its deadline
+                ended(grpc.StatusCode.CANCELLED.name)
+                call.failed("client_gone")
+                raise
+            ended(grpc.StatusCode.OK.name)
         context.set_trailing_metadata(trailing)
         call.answered(grpc.StatusCode.OK.name, rows)
         return answer

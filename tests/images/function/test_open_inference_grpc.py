@@ -32,6 +32,7 @@ from penstock_function.open_inference_grpc import SERVICE, start
 from penstock_function.package import Package
 from penstock_function.service import INLINE_BODY, MAX_LARGE, MAX_RECORDS, Service
 from penstock_function.tensors import Tensor
+from penstock_function.tracing import Tracing
 from tests.images.function.conftest import CARRIERS, Client
 from tests.images.function.test_open_inference import TYPES, post, tensors
 
@@ -99,7 +100,7 @@ def told_of(channel: Any, call: str, **request: Any) -> Any:
 @asynccontextmanager
 async def serving(service: Service) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a server of this process."""
-    server, port = await start(service, "127.0.0.1", 0, MAX_BODY)
+    server, port = await start(service, Tracing("delays"), "127.0.0.1", 0, MAX_BODY)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield channel
     await server.stop(60)
