@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{f'--key {options.key}' if options.key else PUBLIC_KEYS}: {error}")
     if options.grpc_port is not None and find_spec("grpc") is None:
         parser.error("--grpc-port needs grpcio, which the image function-grpc has")
-    # Of errors it would write lines of its own into the log.
+    # gRPC's core would write lines of its own between those of the log.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Until the server takes signals over, and again when it has drained: leave, and leave well.
     signal.signal(signal.SIGTERM, _leave)
@@ -163,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--grpc-port",
+        metavar="PORT",
         type=_port,
         help="the Open Inference Protocol over gRPC on this one too (default: not at all)",
     )
