@@ -5,6 +5,7 @@ The protocol: https://github.com/kserve/open-inference-protocol. One tensor a co
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -82,23 +83,33 @@ async def infer(
 ) -> T:
     """What `write` makes of the answer to the request that `read` finds in a body.
 
-    One small record is scored in a batch with those that others sent; a large body is worked on by a thread.
+    One small record is scored in a batch with those that others sent; a large body is worked on by a thread. A request
+    may say by its parameter `timeout` for how many microseconds its caller waits, as Triton's clients do.
 
     Raises:
-        Refusal: 422 where the values do not fit the model, 503 as Service.work; and what `read` and `write` raise.
+        Refusal: 422 where the values do not fit the model, 503 as Service.work, 504 where its time was over before its
+            turn came; and what `read` and `write` raise.
     """
+    came = time.perf_counter()
+
+    def in_time(body: Body) -> Asked:
+        asked = read(body)
+        microseconds = _timeout(asked.request)
+        if microseconds and time.perf_counter() - came > microseconds / 1e6:
+            raise Refusal(504, "deadline", "the request's timeout passed before its turn came")
+        return asked
 
     def answer(asked: Asked, scored: Scored) -> T:
         outputs = _wanted(asked.request, tensors.outputs(scored.answers, asked.package.classes))
         return write(asked, Inferred(outputs, scored.rows))
 
     def whole(body: Body) -> T:
-        asked = read(body)
+        asked = in_time(body)
         return answer(asked, service.score(asked.records))
 
     if len(body) > INLINE_BODY:
         return await service.work(whole, body)
-    asked = read(body)
+    asked = in_time(body)
     return answer(asked, await service.score_together(asked.records))
 
 
@@ -120,6 +131,14 @@ def _records(inputs: Any, rest: memoryview) -> list[dict[str, Any]]:
     check_count(*rows)
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _timeout(request: Mapping[str, Any]) -> int:
+    """Microseconds, 0 for none."""
+    found = _parameters(request).get("timeout", 0)
+    if type(found) is not int or found < 0:
+        raise malformed(f"the parameter timeout is {describe(found)}, expected microseconds")
+    return found
 
 
 def _wanted(request: Mapping[str, Any], made: list[Tensor]) -> list[tuple[Tensor, bool]]:

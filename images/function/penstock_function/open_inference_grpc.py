@@ -204,9 +204,11 @@ def _request(message: Any) -> tuple[dict[str, Any], memoryview]:
             )
         else:
             described["parameters"] = {"binary_data_size": len(raw[position])}
-    request: dict[str, Any] = {
-        "id": message.id, "inputs": inputs, "parameters": {"binary_data_output": bool(raw)}
-    }  # fmt: skip
+    parameters: dict[str, Any] = {"binary_data_output": bool(raw)}
+    if "timeout" in message.parameters:
+        timeout = message.parameters["timeout"]
+        parameters["timeout"] = getattr(timeout, timeout.WhichOneof("parameter_choice") or "", None)
+    request: dict[str, Any] = {"id": message.id, "inputs": inputs, "parameters": parameters}
     if message.outputs:
         request["outputs"] = [{"name": output.name} for output in message.outputs]
     return request, memoryview(b"".join(raw))

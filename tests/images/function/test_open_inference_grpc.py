@@ -489,6 +489,15 @@ def test_a_deadline_that_passes(client: Client, right: dict[str, Any]) -> None:
     assert "penstock_rows_count 0.0" in service.metrics.text().decode()
 
 
+def test_a_timeout_that_passed(client: Client, right: dict[str, Any]) -> None:
+    """The request's parameter, as Triton's clients send it, is the same bound as over HTTP."""
+    late = typed(tensors([right]))
+    late.parameters["timeout"].int64_param = 1
+    assert refused(client.service, late).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    late.parameters["timeout"].string_param = "soon"
+    assert "expected microseconds" in str(refused(client.service, late).details())
+
+
 async def nothing() -> AsyncIterator[bytes]:
     """A call without its message."""
     return
