@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from penstock_function import logs
 from penstock_function.prediction_log import Row
 from penstock_function.service import Body, Refusal, Service
+from penstock_function.step import StepError
 
 BODY_SECONDS = 30.0  # a client that takes longer to send its body is cut off
 
@@ -123,11 +124,14 @@ async def serve(
         before_reply()
         return
     except Exception as error:
-        # Not the client's doing: the model or this program failed. Say so, and go on serving.
+        # Not the client's doing: the model, a step or this program failed. Say so, and go on serving.
         ids = {name.decode("ascii"): value.decode("ascii", "replace") for name, value in traced}
         logs.failure(f"{path[1:]}_failed", error, **ids)
-        service.metrics.failed("model")
-        reply = Reply(500, orjson.dumps({"error": f"the model failed: {type(error).__name__}"}))
+        kind, sentence = "model", f"the model failed: {type(error).__name__}"
+        if isinstance(error, StepError):
+            kind, sentence = "step", str(error)
+        service.metrics.failed(kind)
+        reply = Reply(500, orjson.dumps({"error": sentence}))
     before_reply()
     await respond(send, reply, headers)
     seconds = time.perf_counter() - start

@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, over HTTP: what KServe, Triton's and MLServer's clients speak.
 
 The protocol: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md, with
-its binary tensor data extension. One tensor a column of the model; a refusal has `faults` beside `error`, as at /predict.
+its binary tensor data extension. One tensor a column that the function takes; a refusal has `faults` beside `error`, as at /predict.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class Told:
     async def model(self, request: Request) -> Response:
         """The model's inputs and outputs; 404 for another one."""
         package = _served(self._service, request.path_params)
-        outputs = tensors.outputs([package.samples.answers[0]], package.classes)
+        steps = self._service.steps
+        usual = {**package.samples.answers[0], **dict.fromkeys(field.name for field in steps.gives)}
+        outputs = tensors.outputs([usual], package.classes, steps.gives)
         return _json(
             {
                 "name": package.name,
@@ -73,7 +75,7 @@ class Told:
                 "platform": "onnx",
                 "inputs": [
                     {"name": field.name, "datatype": DATATYPES[field.type], "shape": [-1]}
-                    for field in package.inputs
+                    for field in steps.inputs
                 ],
                 "outputs": [{**each.described(), "shape": [-1, *each.shape[1:]]} for each in outputs],
             }
@@ -110,7 +112,7 @@ class Infer:
             raise malformed(f"the body is {describe(request)}, expected an object with `inputs`")
         records = _records(request.get("inputs"), memoryview(body)[end:])
         answers, rows = self._service.score(records)
-        made = tensors.outputs(answers, package.classes)
+        made = tensors.outputs(answers, package.classes, self._service.steps.gives)
         wanted = _wanted(request, made)
         answer: dict[str, Any] = {"model_name": package.name, "model_version": package.version}
         if isinstance(request.get("id"), str):

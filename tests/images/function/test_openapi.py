@@ -13,6 +13,7 @@ import pytest
 
 from penstock_function import openapi
 from penstock_function.package import Package
+from penstock_function.steps import Steps
 
 # What the schema cannot say: the model refuses categories that it was not trained on.
 _FUZZ = """
@@ -78,13 +79,13 @@ def test_errors_fit_their_schema(client: Any) -> None:
 
 def test_answers_follow_the_task(make_package: Callable[..., Path]) -> None:
     """A regression's answer is a number, a text class an enum, and without probabilities none are described."""
-    regression = openapi.describe(Package.load(make_package(task="regression")), 1, 1)
+    package = Package.load(make_package(task="regression"))
+    regression = openapi.describe(package, Steps(package), 1, 1)
     one = regression["components"]["schemas"]["One"]["properties"]
     assert one["prediction"]["type"] == ["number", "null"]
     assert "probability" not in one
-    named = openapi.describe(
-        Package.load(make_package(classes=["on time", "late"], output="prediction")), 1, 1
-    )
+    package = Package.load(make_package(classes=["on time", "late"], output="prediction"))
+    named = openapi.describe(package, Steps(package), 1, 1)
     one = named["components"]["schemas"]["One"]["properties"]
     assert one["prediction"] == {"enum": ["on time", "late", None]}
     assert "probability" not in one
