@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import penstock
-from penstock import code, jars, requirements, sbom
+from penstock import code, jars, requirements, sbom, steps
 from penstock.code import BuildRecord
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
@@ -73,7 +73,10 @@ class Builder:
         """
         name, folder = pipeline.name, self.here.dags / pipeline.name
         planned = code.of_checkout(self.here, pipeline)
-        libraries = requirements.beyond(folder / requirements.FILE, self._lock("job"))
+        own = pipeline.function.own_steps
+        # Register runs the steps' examples.
+        locks = [folder / requirements.FILE, *steps.locks(self.here.steps, own)]
+        libraries = requirements.added(locks, self._lock("job"))
         below = self.room("job").image
         with self._context() as context:
             app = context / "layer" / "app"
@@ -81,6 +84,8 @@ class Builder:
             suites = self.here.expectations / pipeline.suites
             if suites.is_dir():
                 _copy(suites, app / "expectations" / pipeline.suites)
+            for file in (file for name in own for file in steps.files(self.here.steps, name)):
+                _copy(file, app / file.relative_to(self.here.root))
             image = self._layer("pipeline", name, below, libraries, context)
         record = BuildRecord(**planned.model_dump(), image=image, revision=self.revision())
         write_atomic(folder / RECORD, f"{record.model_dump_json(indent=1)}\n".encode(), mode=0o644)

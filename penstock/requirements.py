@@ -1,4 +1,4 @@
-"""A pipeline's own libraries: `dags/PIPELINE/requirements.txt`, a lock beside the job room's.
+"""A pipeline's own libraries: `dags/PIPELINE/requirements.txt`, a lock beside the job room's; and a step's, beside the function's.
 
 It is what `uv pip compile` or `pip-compile` writes: each library with its version and its digests, so that whoever
 installs it gets the same. The folder's digest holds it, so another version is another key.
@@ -6,6 +6,7 @@ installs it gets the same. The folder's digest holds it, so another version is a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -81,6 +82,11 @@ def beyond(lock: Path, *others: Path) -> list[Pinned]:
             next_step=f"resolve it with {' '.join(f'-c {_shown(other)}' for other in others)}",
         )
     return [each for each in wanted if each.name not in there]
+
+
+def added(locks: Sequence[Path], below: Path) -> list[Pinned]:
+    """What several locks add to one, each library once. Raises SpecError as above, also where two of them differ."""
+    return [each for number, lock in enumerate(locks) for each in beyond(lock, below, *locks[:number])]
 
 
 def missing(lock: Path) -> list[str]:
