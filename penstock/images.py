@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import penstock
-from penstock import code, jars, requirements, sbom, steps
+from penstock import code, jars, programs, requirements, sbom, steps
 from penstock.code import BuildRecord
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
@@ -143,10 +143,7 @@ class Builder:
 
     def _install(self, lock: Path, site: Path, *options: str) -> None:
         """Put the libraries of a lock into a folder, each checked by its digest."""
-        install: list[str | Path] = [
-            _program("uv"), "pip", "install", "--quiet", "--cache-dir", self.here.var / "cache" / "uv", "--require-hashes", "--target", site,
-            "--python", sys.executable, "--python-version", _MINOR, "--link-mode", "copy", *options, "-r", lock,
-        ]  # fmt: skip
+        install = requirements.command(lock, site, "--cache-dir", self.here.var / "cache" / "uv", *options)
         try:  # what the environment here was made from is in the cache: the digests say that it is the same
             self._run([*install, "--offline"])
         except PenstockError:
@@ -176,7 +173,7 @@ class Builder:
         # Images that stay are for the containers here: where docker is, these are docker's.
         if shutil.which("buildah") and (self.registry or not shutil.which("docker")):
             return self._with_buildah(tag, build, context)
-        docker = _program("docker")
+        docker = programs.find("docker", next_step="install it, or buildah, which needs no daemon")
         self._run([docker, "build", "--quiet", *build])
         if not self.registry:
             return tag
@@ -224,17 +221,6 @@ class Builder:
                 next_step="mend what it says, then build again: nothing was recorded",
             )
         return ran.stdout.strip()
-
-
-def _program(name: str) -> str:
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.is_file() else shutil.which(name)
-    if found is None:
-        raise PenstockError(
-            f"{name} is not on the path",
-            next_step="install it (for docker: or buildah, which needs no daemon)",
-        )
-    return found
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ installs it gets the same. The folder's digest holds it, so another version is a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +16,7 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from penstock import programs
 from penstock.errors import SpecError
 
 #: Its name in a pipeline's folder.
@@ -96,6 +98,23 @@ def missing(lock: Path) -> list[str]:
         for each in read(lock)
         if (have := _version(each.name)) != each.version
     ]
+
+
+def absent(lock: Path) -> list[Pinned]:
+    """What of a lock the Python that runs now has in no version at all. Raises SpecError as `read` does."""
+    return [each for each in read(lock) if _version(each.name) is None]
+
+
+def command(lock: Path, site: Path, *options: str | Path) -> list[str | Path]:
+    """The command by which uv puts the libraries of a lock into the folder `site`, each checked by its digest.
+
+    Raises PenstockError where uv is not there.
+    """
+    uv = programs.find("uv", next_step="install it where this runs: pip install uv")
+    return [
+        uv, "pip", "install", "--quiet", "--require-hashes", "--target", site, "--python", sys.executable,
+        "--python-version", "{}.{}".format(*sys.version_info[:2]), "--link-mode", "copy", *options, "-r", lock,
+    ]  # fmt: skip
 
 
 def install(lock: Path) -> str:
