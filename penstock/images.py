@@ -1,4 +1,4 @@
-"""Images from source: one a room, and a pipeline's own on top of the job room's.
+"""Images from source: one a room, a pipeline's own on top of the job room's, and its function's on top of the function room's.
 
 Built by buildah or docker, whichever is there. Libraries are installed by uv outside, by the room's lock and its
 digests, and copied in; what is in a build's context decides what is in the image.
@@ -102,6 +102,26 @@ class Builder:
         with self._context() as context:
             return self._layer("notebook", pipeline.name, below, libraries, context)
 
+    def function(self, pipeline: Pipeline) -> str:
+        """Build and push the function image with the libraries of each step of the pipeline's function as a layer of its own.
+
+        Returns its reference. Raises SpecError where a step is not there, or its requirements are no lock, or not for the
+        function room beside those of the others; PenstockError as above.
+        """
+        below, locks = self._lock("function"), list[Path]()
+        layers = {}
+        for name in pipeline.function.own_steps:
+            steps.files(self.here.steps, name)
+            [lock] = steps.locks(self.here.steps, [name])
+            layers[name] = requirements.beyond(lock, below, *locks)
+            locks.append(lock)
+        image = self.room("function").image
+        for name, libraries in layers.items():
+            if libraries:
+                with self._context() as context:
+                    image = self._layer("function", pipeline.name, image, libraries, context, f"step {name}")
+        return image
+
     def room(self, room: str) -> RoomImage:
         """Build the image of one of ROOMS, and push it where there is a registry. Raises PenstockError as above."""
         with self._context() as context:
@@ -126,18 +146,28 @@ class Builder:
         return self.here.root / _LOCK.format(room)
 
     def _layer(
-        self, kind: str, pipeline: str, below: str, libraries: Sequence[requirements.Pinned], context: Path
+        self,
+        kind: str,
+        pipeline: str,
+        below: str,
+        libraries: Sequence[requirements.Pinned],
+        context: Path,
+        part: str | None = None,
     ) -> str:
-        """Build one layer (images/pipeline) on another image: what lies in `context`'s folder layer/, and libraries."""
+        """Build one layer (images/pipeline) on another image: what lies in `context`'s folder layer/, and libraries.
+
+        `part` is whose these are, where the image has several such layers.
+        """
         name, layer = f"{kind}-{pipeline.replace('_', '-')}", context / "layer"
         layer.mkdir(exist_ok=True)
         if libraries:
-            self.say(f"installing the libraries of the {kind}")
+            whose = part or kind
+            self.say(f"installing the libraries of the {whose}")
             lock = context / requirements.FILE
             lock.write_text("".join(f"{each.line}\n" for each in libraries))
             # What they need in turn is among them, or in the image below.
             self._install(lock, layer / "site", "--no-deps")
-            sbom.write(layer / f"sbom.{kind}.json", f"penstock-{name}", layer / "site")
+            sbom.write(layer / f"sbom.{whose.replace(' ', '-')}.json", f"penstock-{name}", layer / "site")
         arguments = {"BELOW": below, "TITLE": name}
         return self._build(name, "pipeline/Dockerfile", layer, arguments, "--target", kind)
 

@@ -11,7 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from importlib.abc import ExecutionLoader
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.util import decode_source, module_from_spec, spec_from_loader
 from types import ModuleType
 from typing import Any, NoReturn, get_args
 
@@ -145,7 +145,7 @@ class _Loader(ExecutionLoader):
         return self._path
 
     def get_source(self, fullname: str) -> str:
-        return self._source.decode("utf-8")
+        return decode_source(self._source)
 
 
 def _encoder(types: Mapping[str, Any]) -> Encoder:

@@ -91,15 +91,43 @@ def test_answers_follow_the_task(make_package: Callable[..., Path]) -> None:
     assert "probability" not in one
 
 
-@pytest.mark.parametrize("task", ["binary", "regression"])
+_LENGTH = """
+TAKES = {"word": "string", "ratio": "float"}
+GIVES = {"seats": "long"}
+EXAMPLES = [({"word": "four", "ratio": 0.5}, {"seats": 4})]
+
+def run(record):
+    if record["word"] is None:
+        raise ValueError("no word")
+    return {"seats": len(record["word"])}
+"""
+_KINDS = """
+TAKES = {"prediction": "double", "word": "string"}
+GIVES = {"kind": "string", "large": "boolean", "half": "double"}
+EXAMPLES = [({"prediction": 3, "word": "x"}, {"kind": "x", "large": False, "half": 1.5})]
+
+def run(record):
+    return {"kind": record["word"], "large": record["prediction"] > 10, "half": record["prediction"] / 2}
+"""
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"task": "binary"},
+        {"task": "regression"},
+        {"task": "regression", "before": {"length": _LENGTH}, "after": {"kinds": _KINDS}},
+    ],
+    ids=["binary", "regression", "steps"],
+)
 def test_the_runtime_keeps_to_its_description(
-    start: Callable[..., Any], make_package: Callable[..., Path], tmp_path: Path, task: str
+    start: Callable[..., Any], make_package: Callable[..., Path], tmp_path: Path, made: dict[str, Any]
 ) -> None:
     """Over a socket, whatever fits the description is taken and whatever does not is refused, each as described.
 
     Never a 500, a status, type or field that it does not name, or an answer later than ten seconds.
     """
-    process = start("--package", str(make_package(task=task)))
+    process = start("--package", str(make_package(**made)))
     (tmp_path / "fuzz.toml").write_text(_FUZZ)
     command = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", "fuzz.toml", "run", f"{process.url}/openapi.json",
