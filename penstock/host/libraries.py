@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock import requirements, signatures
+from penstock import durable, requirements, signatures
 from penstock.errors import PenstockError
 from penstock.host.errors import HostError
 from penstock.host.limits import Limits
@@ -51,15 +51,15 @@ class Libraries:
         self._turn = asyncio.Lock()
 
     def folders(self, package: Path) -> list[Path]:
-        """Where the libraries of a package's steps are, in the order of the steps. Raises HostError (422)."""
+        """Where the libraries of a package's steps are, in the order of the steps. Raises HostError (413, 422)."""
         return [layer.folder for layer in self._layers(package)]
 
     @asynccontextmanager
     async def holding(self, package: Path) -> AsyncIterator[None]:
         """See that a package's libraries are installed, and keep them at least until the block ends.
 
-        Raises HostError (422): a lock is none, or not the manifest's, or uv does not install it; or the package has locks and
-        nobody trusted signed it.
+        Raises HostError: 422 where a lock is none, or not the manifest's, or uv does not install it, or the package has locks
+        and nobody trusted signed it; 413 for a lock too large, 501 where uv is not there, 507 for a full disk.
         """
         layers = self._layers(package)
         if layers:  # before anything that it asks for is fetched
@@ -99,6 +99,8 @@ class Libraries:
         layers = []
         for name in filter(_LOCK.fullmatch, manifest.files):
             path = package / name
+            if path.is_file() and path.stat().st_size > self._limits.lock_bytes:
+                raise HostError(413, f"{name} has more than {self._limits.lock_bytes} bytes")
             found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "not there"
             if found != manifest.files[name]:
                 raise HostError(
@@ -156,9 +158,11 @@ class Libraries:
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         if process.returncode:
-            words = redact(said.decode("utf-8", "replace").strip()[-_SAID:])
+            words = (
+                redact(said.decode("utf-8", "replace").strip()[-_SAID:]) or f"exit code {process.returncode}"
+            )
             raise HostError(
-                422,
+                507 if durable.says_no_room(words) else 422,
                 f"what {lock} asks for cannot be installed: {words}",
                 next_step="mend the step's lock, or the host's way to its index",
             )

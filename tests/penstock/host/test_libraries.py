@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import shutil
@@ -9,8 +10,14 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
+from penstock import requirements
+from penstock.host.errors import HostError
+from penstock.host.libraries import Libraries
+from penstock.host.limits import Limits
+from penstock.host.state import StateFolder
 from penstock.signatures import PUBLIC_KEYS, generate
 from tests.penstock.conftest import MakeFunction
 from tests.penstock.host.harness import RunningHost, until
@@ -183,6 +190,13 @@ def test_what_is_no_lock_is_refused(installing: RunningHost, make_function: Make
     refused(installing, package, "steps/greet/requirements.txt is no lock")
 
 
+def test_a_lock_has_a_bound(installing: RunningHost, make_function: MakeFunction) -> None:
+    """The host reads it whole."""
+    answer = installing.put(make_function(1, steps=greeting("#" * (2**20 + 1))))
+    assert answer.status_code == 413
+    assert "steps/greet/requirements.txt has more than 1048576 bytes" in answer.json()["error"]
+
+
 def test_a_lock_that_is_not_the_manifests_is_refused(
     installing: RunningHost, make_function: MakeFunction, index: Path
 ) -> None:
@@ -221,6 +235,61 @@ def test_a_refusal_holds_no_password(tmp_path: Path, make_function: MakeFunction
         assert "hunter2" not in answer.text
     finally:
         host.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        ("echo 'error: No space left on device (os error 28)' >&2; exit 2", 507, "No space left on device"),
+        ("exit 3", 422, "exit code 3"),
+        ("exec sleep 600", 422, "it took longer than 0.2 s"),
+    ],
+)
+def test_an_installer_that_fails(
+    tmp_path: Path,
+    make_function: MakeFunction,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    status: int,
+    said: str,
+) -> None:
+    """On a full disk, without a word, or without an end: it is told, and nothing stays, nor goes on."""
+    state = StateFolder(tmp_path / "state")
+    state.open()
+    package = make_function(1, steps=greeting("nowhere==1.5 --hash=sha256:00\n"))
+    monkeypatch.setattr(requirements, "command", lambda *arguments: ["/bin/sh", "-c", script])
+
+    async def hold() -> None:
+        async with Libraries(state, Limits(install_seconds=0.2 if "sleep" in script else 60)).holding(
+            package
+        ):
+            pass
+
+    with pytest.raises(HostError) as refused:
+        asyncio.run(hold())
+    assert (refused.value.status, said in refused.value.message) == (status, True)
+    assert state.libraries() == list((state.root / "incoming").iterdir()) == []
+    assert "sleep" not in [child.name() for child in psutil.Process().children()]
+
+
+def test_what_is_held_is_not_swept(
+    tmp_path: Path, make_function: MakeFunction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package that is being proved is no revision yet, and keeps its libraries all the same."""
+    state = StateFolder(tmp_path / "state")
+    state.open()
+    package = make_function(1, steps=greeting("nowhere==1.5 --hash=sha256:00\n"))
+    monkeypatch.setattr(requirements, "command", lambda lock, site, *options: ["/bin/mkdir", site])
+
+    async def hold() -> None:
+        libraries = Libraries(state, Limits())
+        async with libraries.holding(package):
+            await libraries.sweep(state.packages)
+            assert state.libraries() == libraries.folders(package)
+        await libraries.sweep(state.packages)
+        assert state.libraries() == []
+
+    asyncio.run(hold())
 
 
 def test_libraries_that_went_are_installed_again(
