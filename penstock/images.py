@@ -36,6 +36,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "job": (*_JOBS, "images/job/executor.py", "images/job/decommission"),
     "airflow": ("penstock", "plugins"),
     "function": (_RUNTIME,),
+    "function-grpc": (_RUNTIME,),
     "machine": (*_JOBS, "plugins"),
 }
 #: What only a type checker or a compiler reads of a library.

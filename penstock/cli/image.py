@@ -65,7 +65,9 @@ def notebook(name: _Pipeline, registry: _Registry = None) -> ImageAnswer:
 
 
 def room(
-    room: Annotated[str, typer.Argument(help="job, airflow, function, or machine: all three in one.")],
+    room: Annotated[
+        str, typer.Argument(help="job, airflow, function, function-grpc, or machine: the first three in one.")
+    ],
     registry: _RoomRegistry = None,
     base_image: _BaseImage = None,
 ) -> RoomAnswer:

@@ -82,7 +82,7 @@ class Function(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=NAME)] | None = None
-    target: Literal["embedded"] = "embedded"
+    target: Literal["embedded", "openwhisk"] = "embedded"
     output: Literal["probability", "prediction"] | None = None
     log: Annotated[float, Field(ge=0, le=1)] = 0
     steps: list[Annotated[str, Field(pattern=NAME)]] = [SCORE]

@@ -15,7 +15,8 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from penstock_function import archive, logs
-from penstock_function.exchange import ClientGoneError, Reply, read_body, respond, serve
+from penstock_function.call import ClientGoneError
+from penstock_function.exchange import Reply, read_body, respond, serve
 from penstock_function.package import Package, PackageError
 from penstock_function.records import describe
 from penstock_function.service import Body, Refusal, Service, parse

@@ -154,6 +154,17 @@ class Encoder:
             return None
         return list(map(msgspec.structs.astuple, rows))
 
+    def row(self, record: Mapping[str, Any]) -> Row | None:
+        """As `read`, of one record that is parsed already."""
+        if len(record) != len(self._fields):
+            return None
+        try:
+            row = self._values(record)
+        except KeyError:
+            return None
+        usual = all(type(value) in plain for value, (_, _, plain) in zip(row, self._plans, strict=True))
+        return row if usual else None
+
     def columns(self, rows: Sequence[Row]) -> Columns | None:
         """The columns of one or more rows that were read, or None where a value may be out of range."""
         return self._typed(list(zip(*rows, strict=True)))

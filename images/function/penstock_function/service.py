@@ -70,7 +70,7 @@ class Lane:
 
     def __init__(self) -> None:
         # One thread: scoring two bodies at once would only make both late.
-        self._thread = ThreadPoolExecutor(1, "score")
+        self.thread = ThreadPoolExecutor(1, "score")
         self.in_work = 0
 
     async def run(self, function: Callable[[Body], T], body: Body, limit: int) -> T:
@@ -79,10 +79,13 @@ class Lane:
             sentence = f"{limit} such requests are in work already: try again"
             raise Refusal(503, "busy", sentence, retry_after=1)
         self.in_work += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, function, body)
-        finally:
-            self.in_work -= 1
+        working = asyncio.get_running_loop().run_in_executor(self.thread, function, body)
+        # A caller that gives up leaves its body in the thread's queue: its place is free once the thread has had it.
+        working.add_done_callback(self._worked)
+        return await asyncio.shield(working)
+
+    def _worked(self, _: asyncio.Future[Any]) -> None:
+        self.in_work -= 1
 
 
 class Scored(NamedTuple):
@@ -208,9 +211,10 @@ class Service:
             raise _misshapen(
                 describe(value), "one record (a JSON object), as answers are explained one by one"
             )
-        [record], answers = self._answered([value])
-        explanation = self._explainer.explain(record)
-        return {**self._one(answers), "explanation": explanation}, self._logged([record], answers)
+        records, answers = self._answered([value])
+        explanation = self._explainer.explain(records[0])
+        answers, rows = self._scored(records, answers)
+        return {**self._one(answers), "explanation": explanation}, rows
 
     async def work(self, function: Callable[[Body], T], body: Body, times: int = 1) -> T:
         """`function(body)`, on a thread if it would hold up the event loop: if the body is large, or is scored many `times`, or
@@ -307,8 +311,20 @@ class Service:
             Refusal: 422 when the records do not fit the function, 413 when they are more than MAX_RECORDS.
             StepError: a step failed.
         """
-        records, answers = self._answered(records)
-        return Scored(answers, self._logged(records, answers))
+        return self._scored(*self._answered(records))
+
+    async def score_together(self, records: Sequence[Mapping[str, Any]]) -> Scored:
+        """As `score`, where no step stands around the model: one record alone in a batch with those that others sent.
+
+        Raises:
+            Refusal: as `score` does.
+        """
+        assert self._plain is not None
+        if len(records) == 1 and (row := self._plain.row(records[0])) is not None:
+            answer = await self._batches.answer(row)
+            if answer is not None:
+                return self._scored(records, [answer])
+        return self.score(records)
 
     def _answered(
         self, records: Sequence[Mapping[str, Any]]
@@ -318,16 +334,13 @@ class Service:
         assert self._steps is not None
         check_count(len(records))
         try:
-            records, answers = self._steps.around(records, self._scorer.score)
+            return self._steps.around(records, self._scorer.score)
         except InputError as error:
             raise Refusal(422, "input", str(error), error.faults) from error
-        self.metrics.scored(answers)
-        return records, answers
 
-    def _logged(
-        self, records: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]
-    ) -> list[LoggedRow]:
-        return [] if self._log is None else self._log.sample(lambda: records, answers)
+    def _scored(self, records: Sequence[Mapping[str, Any]], answers: list[dict[str, Any]]) -> Scored:
+        self.metrics.scored(answers)
+        return Scored(answers, [] if self._log is None else self._log.sample(lambda: records, answers))
 
 
 def parse(body: Body) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import grpc
 import jsonschema
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from penstock_function.package import Package, PackageError
 from penstock_function.service import Service
 from penstock_function.steps import Steps
 from tests.images.function.conftest import Client
+from tests.images.function.test_open_inference_grpc import infer_of, run, told_of, typed
 from tests.images.function.test_openwhisk import init_body, run_body
 
 CLOCK = """
@@ -53,7 +55,7 @@ ASKED = {
 REFERENCE = {"carrier": "DL", "distance": 0.0, "ratio": 0.0, "seats": 0, "month": 1, "holiday": False}
 CHANCE = 1 / (1 + np.exp(-7.75))
 ANSWER = {"prediction": 1, "probability": pytest.approx({"0": 1 - CHANCE, "1": CHANCE})}
-GIVEN = {"band": "high of 2013-03-01", "share": pytest.approx(CHANCE / 0.5)}
+GIVEN: dict[str, Any] = {"band": "high of 2013-03-01", "share": pytest.approx(CHANCE / 0.5)}
 
 
 def declared(takes: Mapping[str, str], gives: Mapping[str, str]) -> str:
@@ -414,3 +416,36 @@ def test_a_step_finds_its_libraries_behind_the_runtimes_own(
     assert process.first["event"] == "ready"
     assert process.end()[0] == 0
     assert str(tmp_path / "libraries") not in sys.path
+
+
+def test_a_call_of_grpc_goes_through_the_steps(stepped: Client) -> None:
+    """The same inputs and outputs, a refusal in the step's words, and a failure that names it."""
+
+    def asking(record: dict[str, Any]) -> Any:
+        datatypes = {entry["name"]: entry["datatype"] for entry in metadata["inputs"]}
+        return typed(
+            [
+                {"name": name, "datatype": datatypes[name], "shape": [1], "data": [value]}
+                for name, value in record.items()
+            ]
+        )
+
+    async def ask(channel: Any) -> None:
+        told = await told_of(channel, "ModelMetadata", name="delays")
+        assert [output.name for output in told.outputs] == ["prediction", "probability", "band", "share"]
+        assert {each.name for each in told.inputs} == set(ASKED)
+        infer = infer_of(channel)
+        band, share = (await infer(asking(ASKED))).outputs[2:]
+        assert list(band.contents.bytes_contents) == [GIVEN["band"].encode()]
+        assert list(share.contents.fp32_contents) == [GIVEN["share"]]
+        for departure, code, said in (
+            ("2013-May", "INVALID_ARGUMENT", "step clock refuses"),
+            ("loop", "INTERNAL", "the step clock failed: KeyError"),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await infer(asking({**ASKED, "departure": departure}))
+            assert error.value.code().name == code
+            assert said in error.value.details()
+
+    metadata = stepped.get("/v2/models/delays").json()
+    run(stepped.service, ask)

@@ -26,7 +26,7 @@ def test_a_room_must_be_one(penstock: Penstock, shift: Settings) -> None:
     """Who mistypes it is told which there are."""
     ran = penstock("image", "room", "jobs")
     assert ran.code == 1
-    assert "expected one of job, airflow, function, machine" in ran.stderr
+    assert "expected one of job, airflow, function, function-grpc, machine" in ran.stderr
 
 
 #: Tells what it is to build, and gives what it pushes the number of that as its digest.
