@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock_function.package import FORMAT, MANIFEST, MODEL, SAMPLES, Package, PackageError
+from penstock.errors import UserCodeError
+from penstock_function.package import FORMAT, MANIFEST, MODEL, SAMPLES, SCORE, Package, PackageError
 from penstock_function.scorer import Scorer
+from penstock_function.steps import Steps
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,25 @@ class Manifest:
     environment: Mapping[str, str]
     reference: Mapping[str, Any]
     log: Mapping[str, Any] | None
+    steps: Sequence[str] = (SCORE,)
 
 
-def write(folder: Path, manifest: Manifest, model: bytes, samples: Path) -> str:
+def write(
+    folder: Path, manifest: Manifest, model: bytes, samples: Path, steps: Mapping[str, Path] | None = None
+) -> str:
     """Write a package into the new folder `folder`; returns the sha256 of its `function.json` (hex).
 
-    `model` are the bytes of the ONNX graph, `samples` is the file of requests with Spark's own answers.
+    `model` are the bytes of the ONNX graph, `samples` is the file of requests with Spark's own answers, `steps` the files
+    of the function's steps by their place in the package.
     """
     folder.mkdir(parents=True)
     (folder / MODEL).write_bytes(model)
     shutil.copyfile(samples, folder / SAMPLES)
-    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (MODEL, SAMPLES)}
+    for name, file in (steps or {}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / name)
+    names = (MODEL, SAMPLES, *(steps or ()))
+    files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     value = {
         "format": FORMAT,
         "name": manifest.name,
@@ -55,6 +65,7 @@ def write(folder: Path, manifest: Manifest, model: bytes, samples: Path) -> str:
         "environment": dict(manifest.environment),
         "reference": dict(manifest.reference),
         "log": None if manifest.log is None else dict(manifest.log),
+        "steps": list(manifest.steps),
     }
     data = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
     (folder / MANIFEST).write_bytes(data)
@@ -71,3 +82,18 @@ def fault(folder: Path) -> str | None:
     except PackageError as error:
         return str(error)
     return None
+
+
+def prove_steps(folder: Path) -> None:
+    """Run the examples of the steps of the package in `folder`, and see that they fit the model and each other.
+
+    Raises:
+        UserCodeError: a step is wrong: with its name, what was found and what is expected.
+    """
+    try:
+        Steps(Package.load(folder))
+    except PackageError as error:
+        raise UserCodeError(
+            f"the steps of the function are refused: {error}",
+            next_step="mend the step, or function.steps in the spec (docs/steps.md), then run again",
+        ) from error

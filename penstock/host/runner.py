@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -62,11 +63,19 @@ class Runner:
     """The process of one revision. All methods belong to the host's event loop.
 
     It serves at `127.0.0.1:port` while `state` is READY. Unless `keep` was called, it is not started again once
-    it has ended. It spools its prediction log in the folder `spool`.
+    it has ended. It spools its prediction log in the folder `spool`; `libraries` tells where those of a package's steps are,
+    or raises HostError.
     """
 
     def __init__(
-        self, revision: str, package: Path, spool: Path, log: FunctionLog, limits: Limits, changes: Changes
+        self,
+        revision: str,
+        package: Path,
+        libraries: Callable[[Path], list[Path]],
+        spool: Path,
+        log: FunctionLog,
+        limits: Limits,
+        changes: Changes,
     ) -> None:
         self.revision = revision
         self.package = package
@@ -75,6 +84,7 @@ class Runner:
         self.restarts = 0
         self.error: str | None = None
         self.in_flight = 0
+        self._libraries = libraries
         self._spool = spool
         self._log = log
         self._limits = limits
@@ -195,6 +205,9 @@ class Runner:
         except OSError as error:
             self._fail(HostError(502, f"{self.revision}: the runtime cannot be started: {error}"))
             return 0.0
+        except HostError as error:
+            self._fail(error)
+            return 0.0
         self._process = process
         assert process.stdout is not None
         assert process.stderr is not None
@@ -229,9 +242,10 @@ class Runner:
         return served
 
     def _command(self) -> list[str]:
+        libraries = [f"--libraries={folder}" for folder in self._libraries(self.package)]
         return launch.command(
             sys.executable, "-P", "-m", "penstock_function", "--package", str(self.package),
-            "--port", "0", "--bind", "127.0.0.1", "--log", str(self._spool),
+            "--port", "0", "--bind", "127.0.0.1", "--log", str(self._spool), *libraries,
             memory_bytes=self._limits.memory_bytes,
         )  # fmt: skip
 

@@ -69,8 +69,15 @@ class Resources(BaseModel):
     priority_class: str | None = None
 
 
+#: The model among the steps of its function.
+SCORE = "score"
+
+
 class Function(BaseModel):
-    """The live function: its name (the pipeline's by default), where it runs, what it answers, and which share is logged."""
+    """The live function: its name (the pipeline's by default), where it runs, what it answers, and which share is logged.
+
+    `steps` are the user's own around the model, in their order; SCORE among them is the model.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -78,6 +85,21 @@ class Function(BaseModel):
     target: Literal["embedded", "openwhisk"] = "embedded"
     output: Literal["probability", "prediction"] | None = None
     log: Annotated[float, Field(ge=0, le=1)] = 0
+    steps: list[Annotated[str, Field(pattern=NAME)]] = [SCORE]
+
+    @field_validator("steps")
+    @classmethod
+    def _around_the_model(cls, steps: list[str]) -> list[str]:
+        if steps.count(SCORE) != 1:
+            raise ValueError(f"{SCORE!r}, which is the model, must be among them, once")
+        if twice := sorted({name for name in steps if steps.count(name) > 1}):
+            raise ValueError(f"given twice: {', '.join(twice)}; a step may stand there once")
+        return steps
+
+    @property
+    def own_steps(self) -> list[str]:
+        """The steps less the model: folders below steps/."""
+        return [name for name in self.steps if name != SCORE]
 
 
 class Pipeline(BaseModel):

@@ -5,6 +5,8 @@ when it is ready and on which port; SIGTERM ends it after the requests in hand a
 
 With `--grpc-port N` it speaks the Open Inference Protocol over gRPC, too, where grpcio is installed.
 
+With `--libraries DIR`, as often as wanted, steps of the package find there what they need beyond the runtime's own.
+
 With `--log DIR` it spools the prediction log there that its package asks for (penstock_function.spool); the key by which
 sensitive columns are hashed is PENSTOCK_LOG_KEY, and without it they are left out.
 
@@ -107,6 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Until the server takes signals over, and again when it has drained: leave, and leave well.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
+    sys.path.extend(options.libraries)
     service = Service(keys, options.log, os.environ.get("PENSTOCK_LOG_KEY"))
     if options.package is not None:
         try:
@@ -169,6 +172,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--log", metavar="DIR", type=Path, help="where a prediction log is spooled, if at all"
+    )
+    parser.add_argument(
+        "--libraries", metavar="DIR", action="append", default=[], help="libraries of the package's steps"
     )
     parser.add_argument("--bind", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
     return parser

@@ -74,7 +74,9 @@ class Pages:
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document of this model."""
-        return self._json(openapi.describe(self._service.served(), MAX_BODY, MAX_RECORDS))
+        return self._json(
+            openapi.describe(self._service.served(), self._service.steps, MAX_BODY, MAX_RECORDS)
+        )
 
     async def docs(self, _: Request) -> Response:
         """A page that shows the description and sends requests; it needs nothing from any other server."""

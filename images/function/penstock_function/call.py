@@ -9,6 +9,7 @@ from typing import TypeVar
 from penstock_function import logs
 from penstock_function.prediction_log import Row
 from penstock_function.service import Refusal, Service
+from penstock_function.step import StepError
 
 #: By these a caller knows its request again, in the answer and in the log: its own id, and W3C's trace context.
 TRACED = frozenset({"x-request-id", "traceparent"})
@@ -48,10 +49,13 @@ class Call:
             self.failed("client_gone")
             raise
         except Exception as error:
-            # Not the client's doing: the model or this program failed. Say so, and go on serving.
+            # Not the client's doing: the model, a step or this program failed. Say so, and go on serving.
             logs.failure(f"{self._path[1:]}_failed", error, **dict(self._traced))
-            self.failed("model")
-            raise Refusal(500, "model", f"the model failed: {type(error).__name__}") from error
+            kind, sentence = "model", f"the model failed: {type(error).__name__}"
+            if isinstance(error, StepError):
+                kind, sentence = "step", str(error)
+            self.failed(kind)
+            raise Refusal(500, kind, sentence) from error
 
     def failed(self, kind: str) -> None:
         """It got no answer; `kind` as in Refusal."""

@@ -1,6 +1,6 @@
 """The Open Inference Protocol, version 2, however it is carried: what is told of the model, and a request as tensors.
 
-The protocol: https://github.com/kserve/open-inference-protocol. One tensor a column of the model.
+The protocol: https://github.com/kserve/open-inference-protocol. One tensor a column that the function takes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from penstock_function.package import Package
 from penstock_function.prediction_log import Row
 from penstock_function.records import describe
 from penstock_function.service import INLINE_BODY, Body, Refusal, Scored, Service, check_count
+from penstock_function.steps import Steps
 from penstock_function.tensors import DATATYPES, Tensor, malformed
 
 #: What the server is called.
@@ -40,15 +41,16 @@ def served(service: Service, model: str, version: str | None) -> Package:
     return package
 
 
-def metadata(package: Package) -> dict[str, Any]:
-    """What the protocol tells of a model: its name, version, platform, inputs and outputs."""
-    outputs = tensors.outputs([package.samples.answers[0]], package.classes)
+def metadata(package: Package, steps: Steps) -> dict[str, Any]:
+    """What the protocol tells of a model: its name, version, platform, and what the function takes and gives."""
+    usual = {**package.samples.answers[0], **dict.fromkeys(field.name for field in steps.gives)}
+    outputs = tensors.outputs([usual], package.classes, steps.gives)
     return {
         "name": package.name,
         "versions": [package.version],
         "platform": "onnx",
         "inputs": [
-            {"name": field.name, "datatype": DATATYPES[field.type], "shape": [-1]} for field in package.inputs
+            {"name": field.name, "datatype": DATATYPES[field.type], "shape": [-1]} for field in steps.inputs
         ],
         "outputs": [{**each.described(), "shape": [-1, *each.shape[1:]]} for each in outputs],
     }
@@ -83,7 +85,7 @@ async def infer(
 ) -> T:
     """What `write` makes of the answer to the request that `read` finds in a body.
 
-    One small record is scored in a batch with those that others sent; a large body is worked on by a thread. A request
+    One small record is scored in a batch with those that others sent; a large body, or one for steps, is worked on by a thread. A request
     may say by its parameter `timeout` for how many microseconds its caller waits, as Triton's clients do.
 
     Raises:
@@ -100,14 +102,14 @@ async def infer(
         return asked
 
     def answer(asked: Asked, scored: Scored) -> T:
-        outputs = _wanted(asked.request, tensors.outputs(scored.answers, asked.package.classes))
-        return write(asked, Inferred(outputs, scored.rows))
+        made = tensors.outputs(scored.answers, asked.package.classes, service.steps.gives)
+        return write(asked, Inferred(_wanted(asked.request, made), scored.rows))
 
     def whole(body: Body) -> T:
         asked = in_time(body)
         return answer(asked, service.score(asked.records))
 
-    if len(body) > INLINE_BODY:
+    if len(body) > INLINE_BODY or not service.steps.alone:
         return await service.work(whole, body)
     asked = in_time(body)
     return answer(asked, await service.score_together(asked.records))

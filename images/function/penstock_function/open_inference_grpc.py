@@ -129,7 +129,8 @@ class Inference:
 
     async def _told(self, request: Any, context: grpc.aio.ServicerContext) -> dict[str, Any]:
         try:
-            return metadata(served(self._service, request.name, request.version or None))
+            package = served(self._service, request.name, request.version or None)
+            return metadata(package, self._service.steps)
         except Refusal as refusal:
             await _abort(context, refusal)
 

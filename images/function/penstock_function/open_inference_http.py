@@ -65,7 +65,7 @@ class Told:
 
     async def model(self, request: Request) -> Response:
         """The model's inputs and outputs; 404 for another one."""
-        return _json(metadata(_served(self._service, request.path_params)))
+        return _json(metadata(_served(self._service, request.path_params), self._service.steps))
 
     async def model_ready(self, request: Request) -> Response:
         """200 once the model answers; 404 for another one."""

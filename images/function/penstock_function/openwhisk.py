@@ -133,8 +133,8 @@ class Run:
         )
 
     def _explained(self, record: dict[str, Any]) -> bool:
-        """Take `explain` out of a value, unless the model has a column of that name. Raises Refusal (422)."""
-        if any(field.name == "explain" for field in self._service.served().inputs):
+        """Take `explain` out of a value, unless the function takes a column of that name. Raises Refusal (422)."""
+        if any(field.name == "explain" for field in self._service.steps.inputs):
             return False
         given = record.pop("explain", False)
         if given not in (True, False, "true", "false"):  # what a web action has of its query is text

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from penstock_function.package import FieldType
+from penstock_function.package import Field, FieldType
 from penstock_function.records import describe
 from penstock_function.service import Refusal
 
@@ -54,7 +54,7 @@ class Tensor:
             Refusal: 422 where a row has no answer, and its type has no way to say so.
         """
         values = self.flat()
-        if self.datatype == "FP64":
+        if self.datatype in ("FP64", "FP32"):
             return [math.nan if value is None else value for value in values]
         if None in values:
             raise Refusal(422, "input", f"row {values.index(None)} has no {self.name}: ask for it as JSON")
@@ -166,14 +166,23 @@ def text(data: bytes | memoryview, where: str) -> str:
         raise malformed(f"{where} holds a text that is not UTF-8") from None
 
 
-def outputs(answers: Sequence[Mapping[str, Any]], labels: Sequence[Any]) -> list[Tensor]:
-    """The answers to N records as tensors: `prediction` [N] and, where shown, `probability` [N, K] in the order of `labels`."""
+def outputs(
+    answers: Sequence[Mapping[str, Any]], labels: Sequence[Any], gives: Sequence[Field] = ()
+) -> list[Tensor]:
+    """The answers to N records as tensors: `prediction` [N] and, where shown, `probability` [N, K] in the order of `labels`.
+
+    Then what steps give beside, each [N].
+    """
     rows = len(answers)
     kind = "FP64" if not labels else "INT64" if all(type(label) is int for label in labels) else "BYTES"
     made = [Tensor("prediction", kind, [rows], [answer["prediction"] for answer in answers])]
     if "probability" in answers[0]:
         values = [list(answer["probability"].values()) for answer in answers]
         made.append(Tensor("probability", "FP64", [rows, len(labels)], values))
+    for field in gives:
+        made.append(
+            Tensor(field.name, DATATYPES[field.type], [rows], [answer[field.name] for answer in answers])
+        )
     return made
 
 

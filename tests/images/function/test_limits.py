@@ -39,9 +39,11 @@ def test_the_runtimes_limits_are_those_of_the_page() -> None:
         "a body of `/run`": size(openwhisk.MAX_RUN),
         "a body of `/init`": size(openwhisk.MAX_INIT),
         "the package in it, unpacked": size(archive.MAX_UNPACKED),
+        "files in it": str(archive.MAX_FILES),
         "until a body has come": f"{exchange.BODY_SECONDS:g} s",
         "records of a request": f"{service.MAX_RECORDS:,}".replace(",", " "),
         f"bodies of more than {size(service.INLINE_BODY)}, in work or waiting": str(service.MAX_LARGE),
+        "smaller ones at a function's steps, in work or waiting": str(service.MAX_STEPPED),
         "faults that are told": str(records.MAX_FAULTS),
         "requests in hand when it is ended": f"{__main__.DRAIN_SECONDS} s",
     }

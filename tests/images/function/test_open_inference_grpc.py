@@ -155,7 +155,7 @@ def large(right: dict[str, Any]) -> Request:
 def held(service: Service) -> Iterator[None]:
     """The thread of large requests does nothing else meanwhile."""
     gate = threading.Event()
-    service._large.submit(gate.wait)
+    service._large.thread.submit(gate.wait)
     try:
         yield
     finally:
@@ -456,7 +456,7 @@ def test_too_many_large_messages_are_turned_away(client: Client, right: dict[str
     async def ask(channel: grpc.aio.Channel) -> None:
         with held(service):
             calls = [infer_of(channel)(large(right)) for _ in range(MAX_LARGE)]
-            await until(lambda: service._in_work == MAX_LARGE)
+            await until(lambda: service._large.in_work == MAX_LARGE)
             with pytest.raises(grpc.aio.AioRpcError) as error:
                 await infer_of(channel)(large(right))
             assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -477,13 +477,13 @@ def test_a_deadline_that_passes(client: Client, right: dict[str, Any]) -> None:
         with held(service):
             for seconds in (0.2, 2, 20):  # until it is long enough to arrive
                 call = infer_of(channel)(large(right), timeout=seconds)
-                await until(lambda: service._in_work == 1 or call.done())  # noqa: B023 (awaited here)
-                if service._in_work:
+                await until(lambda: service._large.in_work == 1 or call.done())  # noqa: B023 (awaited here)
+                if service._large.in_work:
                     break
             assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             await until(lambda: 'kind="client_gone"' in service.metrics.text().decode())
-            assert service._in_work == 1
-        await until(lambda: service._in_work == 0)
+            assert service._large.in_work == 1
+        await until(lambda: service._large.in_work == 0)
 
     run(service, ask)
     assert "penstock_rows_count 0.0" in service.metrics.text().decode()

@@ -165,7 +165,7 @@ values = st.one_of(
 @given(st.lists(st.fixed_dictionaries(dict.fromkeys(RIGHT, values)), min_size=1, max_size=4))
 def test_the_fast_way_agrees_with_the_exact_rule(records: list[dict[str, Any]]) -> None:
     """Looking at columns at once refuses and accepts the same records as looking at one value after another."""
-    wrong = ENCODER._faults(records)
+    wrong = ENCODER.faults(records)
     if wrong:
         with pytest.raises(InputError):
             ENCODER.encode(records)

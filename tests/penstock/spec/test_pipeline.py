@@ -113,6 +113,16 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
             "function: output 'probability' is for classes; allowed for task 'regression': 'prediction'",
         ),
         ({"task": "regression", "metric": "mae", "gates": {}, "balance": True}, "balances classes"),
+        (
+            {"function": {"steps": ["clock", "band"]}},
+            "function.steps: 'score', which is the model, must be among them, once (given: ['clock', 'band'])",
+        ),
+        ({"function": {"steps": ["score", "band", "score"]}}, "must be among them, once"),
+        ({"function": {"steps": ["band", "score", "band"]}}, "function.steps: given twice: band; a step may"),
+        (
+            {"function": {"steps": ["../band", "score"]}},
+            "function.steps.0: String should match pattern '^[a-z][a-z0-9_]{0,62}$' (given: '../band')",
+        ),
         ({"function": {"log": 1.5}}, "function.log: Input should be less than or equal to 1 (given: 1.5)"),
         (
             {"sources": [table("planes", connection="a", query="q")]},
