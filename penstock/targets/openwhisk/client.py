@@ -27,6 +27,7 @@ _BLOCKING: Final = 60.0  # seconds after which a blocking call answers with the 
 #: After its time limit the server takes some 11 s more to tell that an activation was over it.
 _LATE: Final = 20.0
 _SUCCESS: Final = "success"
+_ERROR: Final = "application error"
 
 
 class Limits(BaseModel):
@@ -63,6 +64,11 @@ class Activation:
     @property
     def succeeded(self) -> bool:
         return self.status == _SUCCESS
+
+    @property
+    def answered(self) -> bool:
+        """Whether the action's own code answered, be it with an error: its container was initialised."""
+        return self.status in (_SUCCESS, _ERROR)
 
 
 class OpenWhisk:

@@ -30,11 +30,12 @@ _KIND: Final = "blackbox"
 _MAX_CODE: Final = 48 * 2**20
 _MEMORY: Final = 256  # MB: a runtime of ONNX takes some 100, and the model comes on top
 _TIMEOUT: Final = 60_000  # ms
-#: What a package is known again by, and asked to see that it answers.
+#: What an action of ours is known again by.
 _ABOUT: Final = "penstock"
 #: Parameters that OpenWhisk or a web action puts in the place of the caller's own.
 _TAKEN: Final = ("_actions", "__ow_")
-_SAMPLES: Final = "samples.json"
+#: A record that no function takes. Its refusal is the runtime's own, which has proved its package when it was initialised.
+_NOTHING: Final[Mapping[str, Any]] = {}
 #: Whose logs are read for the last lines of a function; their results come with them.
 _ACTIVATIONS: Final = 50
 
@@ -59,7 +60,6 @@ class OpenWhiskTarget:
             signature = [SIGNATURE] if (package / SIGNATURE).exists() else []
             code = _zip(package, [MANIFEST, *manifest.files, *signature])
             inputs = json.loads((package / MANIFEST).read_bytes())["inputs"]
-            sample = json.loads((package / _SAMPLES).read_bytes())["records"][0]
         except PackageFault as fault:
             raise TargetError(fault.message, next_step=fault.next_step) from fault
         except (OSError, ValueError, LookupError) as error:
@@ -73,13 +73,12 @@ class OpenWhiskTarget:
             "function": manifest.name,
             "version": manifest.version,
             "revision": revision,
-            "sample": sample,
         }
         content["annotations"] = [{"key": _ABOUT, "value": about}, {"key": "provide-api-key", "value": False}]
         path = self._path(manifest.name, revision)
         self._server.put_action(path, content)
-        proof = self._server.invoke(path, sample)
-        if not proof.succeeded:
+        proof = self._server.invoke(path, _NOTHING)
+        if not proof.answered:
             self._server.delete_action(path)
             raise TargetError(
                 f"{revision} of {manifest.name} did not prove itself on OpenWhisk: {_error(proof)}",
@@ -113,13 +112,16 @@ class OpenWhiskTarget:
                 next_step="send fewer records at once",
                 status=413,
             )
-        return self._ask(name, value).result
+        asked = self._server.invoke(self._path(name), value)
+        if not asked.succeeded:
+            raise _failed(name, asked)
+        return asked.result
 
     def serving(self, name: str) -> str:
         """The revision that answers behind the live name: the component that an activation of it had."""
-        live = self._revision(name, self._server.action(self._path(name)))
-        action = None if live is None else self._server.action(self._path(name, live))
-        asked = self._ask(name, {} if action is None else _about(action).get("sample", {}))
+        asked = self._server.invoke(self._path(name), _NOTHING)
+        if not asked.answered:
+            raise _failed(name, asked)
         components = self._server.activation(asked.id).logs
         if len(components) != 1:
             raise TargetError(
@@ -178,12 +180,6 @@ class OpenWhiskTarget:
             return None
         (component,) = live["exec"].get("components") or (None,)
         return None if component is None else str(component).rpartition("/")[2].removeprefix(f"{name}-")
-
-    def _ask(self, name: str, value: Mapping[str, Any]) -> Activation:
-        asked = self._server.invoke(self._path(name), value)
-        if not asked.succeeded:
-            raise TargetError(f"{name} on OpenWhisk: {_error(asked)}", status=502)
-        return asked
 
 
 def open_openwhisk(_: Path) -> OpenWhiskTarget:
@@ -245,6 +241,10 @@ def _about(action: Mapping[str, Any]) -> Mapping[str, Any]:
     """What an action of ours says of itself; nothing where it is not ours."""
     found = next((each["value"] for each in action.get("annotations") or () if each["key"] == _ABOUT), None)
     return found if isinstance(found, dict) else {}
+
+
+def _failed(name: str, ended: Activation) -> TargetError:
+    return TargetError(f"{name} on OpenWhisk: {_error(ended)}", status=502)
 
 
 def _error(ended: Activation) -> str:
