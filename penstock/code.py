@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from penstock import keys, suites
+from penstock import keys, steps, suites
 from penstock.errors import KeyMismatch, SpecError
 from penstock.settings import Settings
 from penstock.spec.pipeline import Pipeline
@@ -18,7 +18,7 @@ from penstock.stages import RECORD, STAGES, code_digest, folder_digest
 
 
 class Code(BaseModel):
-    """Digests: of the environment, of each stage's code, of the pipeline's folder, of its suites by source."""
+    """Digests: of the environment, of each stage's code, of the pipeline's folder, of suites by source, steps by name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,6 +26,7 @@ class Code(BaseModel):
     stages: dict[str, str]
     folder: str
     suites: dict[str, str]
+    steps: dict[str, str] = {}
 
 
 class BuildRecord(Code):
@@ -36,12 +37,13 @@ class BuildRecord(Code):
 
 
 def of_checkout(here: Settings, pipeline: Pipeline) -> Code:
-    """The code of the files here."""
+    """The code of the files here. Raises SpecError where a step of the pipeline's function is not there."""
     return Code(
         environment=keys.environment_digest(here.root),
         stages={stage: code_digest(here.root, stage) for stage in STAGES},
         folder=folder_digest(here.dags, pipeline.name),
         suites=_suites(here, pipeline),
+        steps={name: steps.digest(here.steps, name) for name in pipeline.function.own_steps},
     )
 
 
@@ -69,7 +71,13 @@ def of_image(here: Settings, pipeline: Pipeline) -> BuildRecord:
         for source in sorted(found.keys() | record.suites.keys())
         if found.get(source) != record.suites.get(source)
     ]
-    # An Airflow image has no jobs: what is not here cannot differ.
+    # What is not here cannot differ: an Airflow image has no jobs, and need not have the steps.
+    changed += [
+        f"the step {name}"
+        for name in pipeline.function.own_steps
+        if name not in record.steps
+        or (here.steps.is_dir() and steps.digest(here.steps, name) != record.steps[name])
+    ]
     if (here.root / "jobs").is_dir():
         changed += [
             f"the code of {stage}"

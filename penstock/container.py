@@ -19,7 +19,7 @@ import fsspec
 import psycopg
 from psycopg.errors import DuplicateDatabase
 
-from penstock import services, settings, telemetry
+from penstock import services, settings, signatures, telemetry
 from penstock.durable import write_atomic
 from penstock.host.state import StateFolder
 from penstock.settings import Settings
@@ -59,6 +59,8 @@ def generate(here: Settings, folder: Path) -> None:
     once("MLFLOW_BACKEND_STORE_URI", lambda: f"{server}/mlflow")
     once("AWS_ACCESS_KEY_ID", lambda: token_urlsafe(15))
     once("AWS_SECRET_ACCESS_KEY", token_urlsafe)
+    signing_key = once(signatures.SIGNING_KEY, lambda: signatures.generate()[0])
+    once(signatures.PUBLIC_KEYS, lambda: signatures.public_of(signing_key))
     here.host_state.mkdir(exist_ok=True, mode=0o700)
     once("PENSTOCK_HOST_TOKEN", StateFolder(here.host_state).token)
 

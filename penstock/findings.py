@@ -21,7 +21,7 @@ class Finding(BaseModel):
 
 
 class Checked(BaseModel):
-    """A pipeline whose model code and suites are to be checked (`python -m jobs.check`)."""
+    """A pipeline whose model code, suites and steps are to be checked (`python -m jobs.check`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,6 +30,8 @@ class Checked(BaseModel):
     bundle: Kind
     #: The sources, each with the columns that the spec declares; empty where it declares none.
     sources: dict[str, list[str]]
+    #: The steps of its function, less the model.
+    steps: list[str] = []
 
 
 class CheckRequest(BaseModel):

@@ -1,4 +1,4 @@
-"""Images from source: one a room, and a pipeline's own on top of the job room's.
+"""Images from source: one a room, a pipeline's own on top of the job room's, and its function's on top of the function room's.
 
 Built by buildah or docker, whichever is there. Libraries are installed by uv outside, by the room's lock and its
 digests, and copied in; what is in a build's context decides what is in the image.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import penstock
-from penstock import code, jars, requirements, sbom
+from penstock import code, jars, programs, requirements, sbom, steps
 from penstock.code import BuildRecord
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
@@ -37,6 +37,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "job": (*_JOBS, "images/job/executor.py", "images/job/decommission"),
     "airflow": ("penstock", "plugins"),
     "function": (_RUNTIME,),
+    "function-grpc": (_RUNTIME,),
     "machine": (*_JOBS, "plugins"),
 }
 #: What only a type checker or a compiler reads of a library.
@@ -74,7 +75,10 @@ class Builder:
         """
         name, folder = pipeline.name, self.here.dags / pipeline.name
         planned = code.of_checkout(self.here, pipeline)
-        libraries = requirements.beyond(folder / requirements.FILE, self._lock("job"))
+        own = pipeline.function.own_steps
+        # Register runs the steps' examples.
+        locks = [folder / requirements.FILE, *steps.locks(self.here.steps, own)]
+        libraries = requirements.added(locks, self._lock("job"))
         below = self.room("job").image
         with self._context() as context:
             app = context / "layer" / "app"
@@ -82,6 +86,8 @@ class Builder:
             suites = self.here.expectations / pipeline.suites
             if suites.is_dir():
                 _copy(suites, app / "expectations" / pipeline.suites)
+            for file in (file for name in own for file in steps.files(self.here.steps, name)):
+                _copy(file, app / file.relative_to(self.here.root))
             image = self._layer("pipeline", name, below, libraries, context)
         record = BuildRecord(**planned.model_dump(), image=image, revision=self.revision())
         write_atomic(folder / RECORD, f"{record.model_dump_json(indent=1)}\n".encode(), mode=0o644)
@@ -97,6 +103,26 @@ class Builder:
         libraries = requirements.beyond(self._lock("notebook"), self._lock("job"), own)
         with self._context() as context:
             return self._layer("notebook", pipeline.name, below, libraries, context)
+
+    def function(self, pipeline: Pipeline) -> str:
+        """Build and push the function image with the libraries of each step of the pipeline's function as a layer of its own.
+
+        Returns its reference. Raises SpecError where a step is not there, or its requirements are no lock, or not for the
+        function room beside those of the others; PenstockError as above.
+        """
+        below, locks = self._lock("function"), list[Path]()
+        layers = {}
+        for name in pipeline.function.own_steps:
+            steps.files(self.here.steps, name)
+            [lock] = steps.locks(self.here.steps, [name])
+            layers[name] = requirements.beyond(lock, below, *locks)
+            locks.append(lock)
+        image = self.room("function").image
+        for name, libraries in layers.items():
+            if libraries:
+                with self._context() as context:
+                    image = self._layer("function", pipeline.name, image, libraries, context, f"step {name}")
+        return image
 
     def room(self, room: str) -> RoomImage:
         """Build the image of one of ROOMS, and push it where there is a registry. Raises PenstockError as above."""
@@ -122,27 +148,34 @@ class Builder:
         return self.here.root / _LOCK.format(room)
 
     def _layer(
-        self, kind: str, pipeline: str, below: str, libraries: Sequence[requirements.Pinned], context: Path
+        self,
+        kind: str,
+        pipeline: str,
+        below: str,
+        libraries: Sequence[requirements.Pinned],
+        context: Path,
+        part: str | None = None,
     ) -> str:
-        """Build one layer (images/pipeline) on another image: what lies in `context`'s folder layer/, and libraries."""
+        """Build one layer (images/pipeline) on another image: what lies in `context`'s folder layer/, and libraries.
+
+        `part` is whose these are, where the image has several such layers.
+        """
         name, layer = f"{kind}-{pipeline.replace('_', '-')}", context / "layer"
         layer.mkdir(exist_ok=True)
         if libraries:
-            self.say(f"installing the libraries of the {kind}")
+            whose = part or kind
+            self.say(f"installing the libraries of the {whose}")
             lock = context / requirements.FILE
             lock.write_text("".join(f"{each.line}\n" for each in libraries))
             # What they need in turn is among them, or in the image below.
             self._install(lock, layer / "site", "--no-deps")
-            sbom.write(layer / f"sbom.{kind}.json", f"penstock-{name}", layer / "site")
+            sbom.write(layer / f"sbom.{whose.replace(' ', '-')}.json", f"penstock-{name}", layer / "site")
         arguments = {"BELOW": below, "TITLE": name}
         return self._build(name, "pipeline/Dockerfile", layer, arguments, "--target", kind)
 
     def _install(self, lock: Path, site: Path, *options: str) -> None:
         """Put the libraries of a lock into a folder, each checked by its digest."""
-        install: list[str | Path] = [
-            _program("uv"), "pip", "install", "--quiet", "--cache-dir", self.here.var / "cache" / "uv", "--require-hashes", "--target", site,
-            "--python", sys.executable, "--python-version", _MINOR, "--link-mode", "copy", *options, "-r", lock,
-        ]  # fmt: skip
+        install = requirements.command(lock, site, "--cache-dir", self.here.var / "cache" / "uv", *options)
         try:  # what the environment here was made from is in the cache: the digests say that it is the same
             self._run([*install, "--offline"])
         except PenstockError:
@@ -172,7 +205,7 @@ class Builder:
         # Images that stay are for the containers here: where docker is, these are docker's.
         if shutil.which("buildah") and (self.registry or not shutil.which("docker")):
             return self._with_buildah(tag, build, context)
-        docker = _program("docker")
+        docker = programs.find("docker", next_step="install it, or buildah, which needs no daemon")
         self._run([docker, "build", "--quiet", *build])
         if not self.registry:
             return tag
@@ -220,17 +253,6 @@ class Builder:
                 next_step="mend what it says, then build again: nothing was recorded",
             )
         return ran.stdout.strip()
-
-
-def _program(name: str) -> str:
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.is_file() else shutil.which(name)
-    if found is None:
-        raise PenstockError(
-            f"{name} is not on the path",
-            next_step="install it (for docker: or buildah, which needs no daemon)",
-        )
-    return found
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from penstock import suites
+from penstock import steps, suites
 from penstock.code import Code
 from penstock.errors import PenstockError
 from penstock.fingerprints import fingerprint
@@ -141,9 +141,14 @@ class Items:
             "output": pipeline.function_output,
             "tolerance": pipeline.gates.parity.tolerance if pipeline.gates.parity else 1e-6,
             "log": {"rate": function.log, "sensitive": sorted(pipeline.sensitive)} if function.log else None,
+            "steps": function.steps,
             "window_end": _iso(record.run.interval.end),
         }
-        return self._item("register", record, spec, {"train": self._only(record, "train")})
+        own = {
+            steps.input_of(name): Input(path=f"steps/{name}", digest=self.code.steps[name])
+            for name in function.own_steps
+        }
+        return self._item("register", record, spec, {"train": self._only(record, "train"), **own})
 
     def _deploy(self, record: Record) -> Item:
         judged = self._entry(record, "validate_model")

@@ -1,4 +1,4 @@
-"""A pipeline's own libraries: `dags/PIPELINE/requirements.txt`, a lock beside the job room's.
+"""A pipeline's own libraries: `dags/PIPELINE/requirements.txt`, a lock beside the job room's; and a step's, beside the function's.
 
 It is what `uv pip compile` or `pip-compile` writes: each library with its version and its digests, so that whoever
 installs it gets the same. The folder's digest holds it, so another version is another key.
@@ -6,6 +6,8 @@ installs it gets the same. The folder's digest holds it, so another version is a
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from penstock import programs
 from penstock.errors import SpecError
 
 #: Its name in a pipeline's folder.
@@ -83,6 +86,11 @@ def beyond(lock: Path, *others: Path) -> list[Pinned]:
     return [each for each in wanted if each.name not in there]
 
 
+def added(locks: Sequence[Path], below: Path) -> list[Pinned]:
+    """What several locks add to one, each library once. Raises SpecError as above, also where two of them differ."""
+    return [each for number, lock in enumerate(locks) for each in beyond(lock, below, *locks[:number])]
+
+
 def missing(lock: Path) -> list[str]:
     """What of a lock the Python that runs now has not, each as `name version (here: version)`."""
     return [
@@ -90,6 +98,23 @@ def missing(lock: Path) -> list[str]:
         for each in read(lock)
         if (have := _version(each.name)) != each.version
     ]
+
+
+def absent(lock: Path) -> list[Pinned]:
+    """What of a lock the Python that runs now has in no version at all. Raises SpecError as `read` does."""
+    return [each for each in read(lock) if _version(each.name) is None]
+
+
+def command(lock: Path, site: Path, *options: str | Path) -> list[str | Path]:
+    """The command by which uv puts the libraries of a lock into the folder `site`, each checked by its digest.
+
+    Raises PenstockError where uv is not there.
+    """
+    uv = programs.find("uv", next_step="install it where this runs: pip install uv")
+    return [
+        uv, "pip", "install", "--quiet", "--require-hashes", "--target", site, "--python", sys.executable,
+        "--python-version", "{}.{}".format(*sys.version_info[:2]), "--link-mode", "copy", *options, "-r", lock,
+    ]  # fmt: skip
 
 
 def install(lock: Path) -> str:

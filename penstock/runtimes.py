@@ -20,19 +20,27 @@ JAR: Final = Path("var/function-mleap/app/penstock-function.jar")
 _JVM = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError")
 
 
-def command(kind: Kind, package: Path, *, memory_bytes: int, spool: Path | None = None) -> list[str]:
+def command(
+    kind: Kind,
+    package: Path,
+    *,
+    memory_bytes: int,
+    spool: Path | None = None,
+    libraries: Sequence[Path] = (),
+) -> list[str]:
     """What serves the package in folder `package`, of that kind, on a free port of loopback.
 
     It says the port on stdout in a line of JSON once it is ready, and on stderr the `reason` why it is not. A package that
-    asks for a prediction log has it in the folder `spool`; those of the kind mleap never do. `memory_bytes` is what the
-    process may have.
+    asks for a prediction log has it in the folder `spool`, one with steps has their libraries in the folders `libraries`;
+    those of the kind mleap never do. `memory_bytes` is what the process may have.
 
     Raises PenstockError where the runtime, or the Java that it needs, is not there.
     """
     serving = ["--package", str(package), "--port", "0", "--bind", "127.0.0.1"]
     if kind == "onnx":
         logging = [] if spool is None else ["--log", str(spool)]
-        return [sys.executable, "-P", "-m", _MODULE, *serving, *logging]
+        extra = [f"--libraries={folder}" for folder in libraries]
+        return [sys.executable, "-P", "-m", _MODULE, *serving, *logging, *extra]
     jar = _CHECKOUT / JAR
     if not jar.is_file():
         raise PenstockError(

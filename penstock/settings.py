@@ -15,7 +15,7 @@ from penstock.errors import PenstockError
 
 @dataclass(frozen=True)
 class Settings:
-    """Resolved locations. `root` holds dags/, jobs/ and expectations/; `var` holds all state."""
+    """Resolved locations. `root` holds dags/, jobs/, expectations/ and steps/; `var` holds all state."""
 
     root: Path
     var: Path
@@ -29,6 +29,10 @@ class Settings:
     @property
     def expectations(self) -> Path:
         return self.root / "expectations"
+
+    @property
+    def steps(self) -> Path:
+        return self.root / "steps"
 
     @property
     def host_state(self) -> Path:

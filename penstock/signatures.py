@@ -27,8 +27,15 @@ def generate() -> tuple[str, str]:
     """A new private key and its public one."""
     from nacl.signing import SigningKey
 
-    key = SigningKey.generate()
-    return _text(bytes(key)), _text(bytes(key.verify_key))
+    private = _text(bytes(SigningKey.generate()))
+    return private, public_of(private)
+
+
+def public_of(private: str) -> str:
+    """The public key of a private one."""
+    from nacl.signing import SigningKey
+
+    return _text(bytes(SigningKey(base64.b64decode(private)).verify_key))
 
 
 def sign(package: Path) -> str | None:

@@ -7,8 +7,11 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from jobs.bundle.check import supported
 from penstock import loader
+from penstock_function.step import Step
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,6 +60,12 @@ def test_the_readmes_pipeline_is_one(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "pipeline.py").write_text(blocks("README.md", "python")[0])
     assert loader.load("flight_delays", tmp_path / "dags").name == "flight_delays"
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_the_docs_steps_answer_their_examples(number: int) -> None:
+    """Both steps of docs/steps.md are whole, and right."""
+    Step("documented", blocks("docs/steps.md", "python")[number].encode()).prove(1e-9)
 
 
 def test_the_docs_fields_are_the_specs() -> None:

@@ -1,1 +1,1 @@
-"""Checks model code and suites without data and without a JVM."""
+"""Checks model code, suites and steps without data and without a JVM."""

@@ -15,12 +15,16 @@ def main() -> None:
     parser.add_argument("--request", required=True, type=Path, help="the pipelines to check, a JSON file")
     parser.add_argument("--findings", required=True, type=Path, help="where the findings are written")
     arguments = parser.parse_args()
-    from jobs.check import model_code, suites
+    from jobs.check import model_code, steps, suites
 
     here = settings.load()
     request = CheckRequest.model_validate_json(arguments.request.read_bytes())
     findings = {
-        pipeline.name: [*model_code.check(pipeline, here), *suites.check(pipeline, here)]
+        pipeline.name: [
+            *model_code.check(pipeline, here),
+            *suites.check(pipeline, here),
+            *steps.check(pipeline, here),
+        ]
         for pipeline in request.pipelines
     }
     arguments.findings.write_text(CheckFindings(findings=findings).model_dump_json())

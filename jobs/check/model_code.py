@@ -30,7 +30,7 @@ def check(pipeline: Checked, here: Settings) -> list[Finding]:
         return [
             _error(f"{where}:{line}" if line else where, f"it does not compile: {error}", "mend that line")
         ]
-    if lacking := _libraries(pipeline.name, path.with_name(requirements.FILE)):
+    if lacking := libraries(path.with_name(requirements.FILE), f"dags/{pipeline.name}/{requirements.FILE}"):
         return lacking
     return [
         *_signatures(tree, where),
@@ -39,9 +39,8 @@ def check(pipeline: Checked, here: Settings) -> list[Finding]:
     ]
 
 
-def _libraries(name: str, lock: Path) -> list[Finding]:
-    """What the folder asks for and this environment lacks: without it the rest would only fail to import."""
-    where = f"dags/{name}/{requirements.FILE}"
+def libraries(lock: Path, where: str) -> list[Finding]:
+    """What a lock asks for and this environment lacks: without it the rest would only fail to import."""
     try:
         lacking = requirements.missing(lock)
     except SpecError as error:

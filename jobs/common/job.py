@@ -24,7 +24,7 @@ from typing import IO, Any, Literal
 
 import fsspec
 
-from penstock import durable, keys, settings
+from penstock import durable, keys, settings, steps
 from penstock.errors import KeyMismatch, PenstockError, StoreError
 from penstock.results import GateResult, StageResult
 from penstock.settings import Settings
@@ -192,9 +192,14 @@ def _check_files(request: Request, item: Item, here: Settings) -> None:
         "folder": lambda given: folder_digest(here.dags, request.pipeline),
         "suite": lambda given: keys.digest_bytes((here.root / given.path).read_bytes()),
     }
-    for name, own in found.items():
-        given = item.inputs.get(name)
-        if given is not None and own(given) != given.digest:
+    for name, given in item.inputs.items():
+        if step := steps.named(name):
+            own = steps.digest(here.steps, step)
+        elif name in found:
+            own = found[name](given)
+        else:
+            continue
+        if own != given.digest:
             raise KeyMismatch(
                 f"{request.stage} was planned for another {given.path or f'dags/{request.pipeline}'} than is here",
                 next_step="the files changed after the run was planned: start the run again",

@@ -30,7 +30,7 @@ def run(work: Work) -> Done:
         Registry(work.settings.mlflow_uri),
     )
     live = promotion.promote(version, registered.path, judged_against=judged_against)
-    print(f"version {live.version} answers at {live.url}/predict", flush=True)
+    print(f"version {live.version} answers at {live.url}", flush=True)
     return Done(
         digest=work.item.key,
         outputs=[],

@@ -10,7 +10,8 @@ from typing import Any
 
 from jobs.common import tracking
 from jobs.common.job import Done, Work
-from penstock.errors import PenstockError
+from penstock import requirements, steps
+from penstock.errors import PenstockError, UserCodeError
 from penstock.results import StageResult
 from penstock.runtimes import Kind
 
@@ -22,12 +23,14 @@ def run(work: Work) -> Done:
 
     Raises:
         UnsupportedStage, BundleError: the model has no form in the bundle that it is to become.
+        UserCodeError: a step of the function is wrong, or lacks a library here.
         StoreError: the store has no result of training or features any more.
         PenstockError: MLflow refused, MLeap's answers are not Spark's, or its runtime is not there.
     """
     from jobs.bundle.convert import Field, to_onnx
     from jobs.bundle.mleap.convert import to_mleap
 
+    _see_libraries(work)
     train = work.store.result_at(work.item.inputs["train"].path)
     facts = train.summary
     model_dir = work.fetch("train", "model")
@@ -107,10 +110,12 @@ def _package(work: Work, train: StageResult, features: StageResult, model: _Mode
         environment=provenance.libraries(),
         reference=reference.row(usual["columns"], facts["inputs"]),
         log=_log(work, facts["inputs"]),
+        steps=spec["steps"],
     )
     folder = work.scratch / f"package-{version}"
     samples = work.fetch("train", "samples.json")
-    digest = package.write(folder, manifest, model.bundle, samples)
+    digest = package.write(folder, manifest, model.bundle, samples, _step_files(work))
+    package.prove_steps(folder)
     if signer := signatures.sign(folder):
         print(f"signed: the public key is {signer}", flush=True)
     fault = package.fault(folder)
@@ -121,6 +126,23 @@ def _package(work: Work, train: StageResult, features: StageResult, model: _Mode
         )
     work.put(folder, "package")
     return _Made(version, read_manifest(folder)[1], digest, fault)
+
+
+def _step_files(work: Work) -> dict[str, Path]:
+    """The files of the function's steps, by their place in the package: as in the project."""
+    own = [name for name in map(steps.named, work.item.inputs) if name is not None]
+    files = [file for name in own for file in steps.files(work.settings.steps, name)]
+    return {file.relative_to(work.settings.root).as_posix(): file for file in files}
+
+
+def _see_libraries(work: Work) -> None:
+    """See that what the function's steps ask for is here, where their examples are run. Raises UserCodeError."""
+    for file in _step_files(work).values():
+        if file.name == requirements.FILE and (lacking := requirements.missing(file)):
+            raise UserCodeError(
+                f"steps/{file.parent.name}/{file.name} asks for {', '.join(lacking)}",
+                next_step=requirements.install(file),
+            )
 
 
 def _log(work: Work, inputs: Sequence[Mapping[str, str]]) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 def check(
     name: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None,
 ) -> CheckAnswer:
-    """Check the spec, its imports, the suites and the model code, without running anything."""
+    """Check the spec, its imports, the suites, the model code and the function's steps, without running anything."""
     here = project.settings()
     findings: dict[str, list[Finding]] = {}
     sound: dict[str, Pipeline] = {}
@@ -68,6 +68,7 @@ def _by_job(sound: dict[str, Pipeline], here: Settings) -> dict[str, list[Findin
                 suites=declared.suites,
                 bundle=declared.function.bundle,
                 sources={source.name: sorted(source.columns or {}) for source in declared.sources},
+                steps=declared.function.own_steps,
             )
             for name, declared in sound.items()
         ]
@@ -91,7 +92,7 @@ def _by_job(sound: dict[str, Pipeline], here: Settings) -> dict[str, list[Findin
         if not answered.is_file():
             last = ran.stdout.strip().splitlines()[-3:]
             raise PenstockError(
-                f"the check of model code and suites ended with exit code {ran.returncode}: {' | '.join(last)}",
+                f"the check of model code, suites and steps ended with exit code {ran.returncode}: {' | '.join(last)}",
                 next_step="if a model.py ends the process on import, mend that; else install requirements.txt",
             )
         return CheckFindings.model_validate_json(answered.read_bytes()).findings

@@ -23,6 +23,9 @@ _Pipeline = Annotated[str, typer.Argument(help="The pipeline.")]
 _Registry = Annotated[
     str | None, typer.Option(envvar=_REGISTRY, help="Where images are pushed: registry.example/team.")
 ]
+_RoomRegistry = Annotated[
+    str | None, typer.Option(help="Where the image is pushed: registry.example/team. Else it stays here.")
+]
 _BaseImage = Annotated[
     str | None,
     typer.Option(help="What the image stands on, instead of the Dockerfile's: Debian with Python."),
@@ -32,6 +35,7 @@ _BaseImage = Annotated[
 def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Images that pipelines and services run in.", no_args_is_help=True)
     command(group, "build", show, family="image")(build)
+    command(group, "function", show_function, family="image")(function)
     command(group, "notebook", show_notebook, family="image")(notebook)
     command(group, "room", show_room, family="image")(room)
     app.add_typer(group, name="image")
@@ -44,6 +48,14 @@ def build(name: _Pipeline, registry: _Registry = None, base_image: _BaseImage = 
     return ImageAnswer(pipeline=name, image=record.image, revision=record.revision)
 
 
+def function(name: _Pipeline, registry: _RoomRegistry = None, base_image: _BaseImage = None) -> ImageAnswer:
+    """Build the function image with the libraries of a function's steps, a layer each (docs/steps.md)."""
+    here = project.settings()
+    builder = _builder(here, registry, base_image)
+    image = builder.function(project.pipeline(name, here))
+    return ImageAnswer(pipeline=name, image=image, revision=builder.revision())
+
+
 def notebook(name: _Pipeline, registry: _Registry = None) -> ImageAnswer:
     """Put JupyterLab on a pipeline's image, which must be built, and push it (docs/kubernetes.md)."""
     here = project.settings()
@@ -53,10 +65,10 @@ def notebook(name: _Pipeline, registry: _Registry = None) -> ImageAnswer:
 
 
 def room(
-    room: Annotated[str, typer.Argument(help="job, airflow, function, or machine: all three in one.")],
-    registry: Annotated[
-        str | None, typer.Option(help="Where the image is pushed: registry.example/team. Else it stays here.")
-    ] = None,
+    room: Annotated[
+        str, typer.Argument(help="job, airflow, function, function-grpc, or machine: the first three in one.")
+    ],
+    registry: _RoomRegistry = None,
     base_image: _BaseImage = None,
 ) -> RoomAnswer:
     """Build the image of a room, penstock/ROOM without a registry, and write its bill of materials."""
@@ -88,6 +100,10 @@ def _builder(here: Settings, registry: str | None, base_image: str | None) -> Bu
 
 def show(answer: ImageAnswer, console: Console) -> None:
     console.print(f"{answer.pipeline} runs in {answer.image}", soft_wrap=True)
+
+
+def show_function(answer: ImageAnswer, console: Console) -> None:
+    console.print(f"{answer.image} serves packages of {answer.pipeline}", soft_wrap=True)
 
 
 def show_notebook(answer: ImageAnswer, console: Console) -> None:

@@ -152,6 +152,8 @@ def _dates(chain: Chain, date: str | None, first: str | None, last: str | None) 
 
 def _curl(chain: Chain, record: Record) -> str | None:
     """A request with a row of the holdout, ready to paste; None where the run's version does not serve."""
+    from penstock.targets import TargetError
+
     deployed, registered = record.entry("deploy"), record.entry("register")
     if deployed is None or registered is None or "url" not in deployed.summary or not registered.items:
         return None
@@ -159,7 +161,11 @@ def _curl(chain: Chain, record: Record) -> str | None:
     if not samples or not samples["records"]:
         return None
     body = json.dumps(samples["records"][0], ensure_ascii=False)
-    return f"curl -s {deployed.summary['url']}/predict -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    try:
+        asking = chain.target.curl(deployed.summary["url"])
+    except TargetError:  # the stages had what it takes to speak to the target, and this process has not
+        return None
+    return f"{asking} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
 
 
 # -- for people -----------------------------------------------------------------------------------------------

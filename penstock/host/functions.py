@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from penstock.host.errors import HostError
+from penstock.host.libraries import Libraries
 from penstock.host.limits import Limits
 from penstock.host.logs import FunctionLog
 from penstock.host.manifest import MANIFEST, SIGNATURE
@@ -50,6 +51,7 @@ class Functions:
     def __init__(self, state: StateFolder, limits: Limits) -> None:
         self._state = state
         self._limits = limits
+        self._libraries = Libraries(state, limits)
         self._functions: dict[str, Function] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -64,7 +66,18 @@ class Functions:
                 function.fault = fault
             if function.traffic is not None:
                 function.live = self._runner(name, function, function.traffic.revision)
-                function.live.keep()
+                self._spawn(self._take_up(function, function.live))
+        self._spawn(self._libraries.sweep(self._state.packages))
+
+    async def _take_up(self, function: Function, live: Runner) -> None:
+        """Start an earlier host's live revision, with its libraries installed again where another Python needs others."""
+        try:
+            async with self._libraries.holding(live.package):
+                pass
+        except HostError as fault:
+            function.log.write(live.revision, "host", fault.message.encode())
+        if function.live is live:  # nobody has routed elsewhere meanwhile, nor removed it
+            live.keep()
 
     async def close(self) -> None:
         """Stop every process."""
@@ -157,14 +170,16 @@ class Functions:
             staged = self._state.staging()
             try:
                 await asyncio.to_thread(unpack_package, archive, staged, name, revision, self._limits)
-                if self._state.package(name, revision).exists():
-                    await self._prove_again(name, revision, staged)
-                    return False
-                await self._prove_and_publish(name, revision, staged, self._state.publish)
-                return True
+                async with self._libraries.holding(staged):
+                    if self._state.package(name, revision).exists():
+                        await self._prove_again(name, revision, staged)
+                        return False
+                    await self._prove_and_publish(name, revision, staged, self._state.publish)
+                    return True
             finally:
                 # Published, it has moved away.
                 await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
+                await self._libraries.sweep(self._state.packages)
 
     async def _prove_again(self, name: str, revision: str, staged: Path) -> None:
         function = self._functions[name]
@@ -241,19 +256,22 @@ class Functions:
             await asyncio.to_thread(self._state.remove_revision, name, revision)
             if not self._state.revisions(name):
                 await self._forget(name, function)
+            await self._libraries.sweep(self._state.packages)
 
     async def remove(self, name: str) -> None:
         """Take the function away, after it has answered what it has begun. Raises HostError (404)."""
         async with self._lock(name):
             function = self._get(name)
             await self._forget(name, function)
+            await self._libraries.sweep(self._state.packages)
 
     async def _forget(self, name: str, function: Function) -> None:
         # Off the disk first: were the host killed here, no half of it would come back.
         await asyncio.to_thread(self._state.remove_function, name)
         del self._functions[name]
+        runners, function.live = function.runners(), None
         function.changes.notify()
-        await asyncio.gather(*(runner.drain() for runner in function.runners()))
+        await asyncio.gather(*(runner.drain() for runner in runners))
         function.log.remove()
         await asyncio.to_thread(shutil.rmtree, self._state.predictions / name, ignore_errors=True)
 
@@ -265,12 +283,13 @@ class Functions:
             function.candidate = None
             return candidate
         runner = self._runner(name, function, revision)
-        runner.start()
-        try:
-            await runner.proved()
-        except BaseException:
-            await runner.stop()
-            raise
+        async with self._libraries.holding(runner.package):
+            runner.start()
+            try:
+                await runner.proved()
+            except BaseException:
+                await runner.stop()
+                raise
         return runner
 
     def _warm(self, function: Function, runner: Runner) -> None:
@@ -308,7 +327,8 @@ class Functions:
     def _runner(self, name: str, function: Function, revision: str, staged: Path | None = None) -> Runner:
         package = staged or self._state.package(name, revision)
         spool = self._state.predictions / name
-        return Runner(revision, package, spool, function.log, self._limits, function.changes)
+        libraries = self._libraries.folders
+        return Runner(revision, package, libraries, spool, function.log, self._limits, function.changes)
 
     def _get(self, name: str) -> Function:
         if name not in self._functions:

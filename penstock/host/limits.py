@@ -25,6 +25,11 @@ class Limits:
     # How long a request waits for a function that is being restarted before it is told to come back.
     wait_seconds: float = 3.0
 
+    # The lock of a step's libraries; that of the job room, with Spark and all, is a third of it.
+    lock_bytes: int = MIB
+    # What uv gets to install the libraries of one step.
+    install_seconds: float = 300.0
+
     # A revision must prove itself within this; ended politely it has `stop_seconds` before it is killed.
     start_seconds: float = 60.0
     stop_seconds: float = 5.0

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -64,11 +65,19 @@ class Runner:
     """The process of one revision. All methods belong to the host's event loop.
 
     It serves at `127.0.0.1:port` while `state` is READY. Unless `keep` was called, it is not started again once
-    it has ended. It spools its prediction log in the folder `spool`.
+    it has ended. It spools its prediction log in the folder `spool`; `libraries` tells where those of a package's steps are,
+    or raises HostError.
     """
 
     def __init__(
-        self, revision: str, package: Path, spool: Path, log: FunctionLog, limits: Limits, changes: Changes
+        self,
+        revision: str,
+        package: Path,
+        libraries: Callable[[Path], list[Path]],
+        spool: Path,
+        log: FunctionLog,
+        limits: Limits,
+        changes: Changes,
     ) -> None:
         self.revision = revision
         self.package = package
@@ -77,6 +86,7 @@ class Runner:
         self.restarts = 0
         self.error: str | None = None
         self.in_flight = 0
+        self._libraries = libraries
         self._spool = spool
         self._log = log
         self._limits = limits
@@ -194,6 +204,9 @@ class Runner:
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
             )
+        except HostError as error:
+            self._fail(error)
+            return 0.0
         except (OSError, PenstockError) as error:
             self._fail(HostError(502, f"{self.revision}: the runtime cannot be started: {error}"))
             return 0.0
@@ -233,7 +246,13 @@ class Runner:
     def _command(self) -> list[str]:
         kind = read_manifest(self.package)[0].runtime
         memory = self._limits.memory_bytes
-        program = runtimes.command(kind, self.package, memory_bytes=memory, spool=self._spool)
+        program = runtimes.command(
+            kind,
+            self.package,
+            memory_bytes=memory,
+            spool=self._spool,
+            libraries=self._libraries(self.package),
+        )
         return launch.command(*program, memory_bytes=memory)
 
     async def _listen(

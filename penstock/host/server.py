@@ -74,6 +74,8 @@ def _serve(state: StateFolder, bind: str, listener: socket.socket, limits: Limit
         raise storage_error(error, f"opening {state.root}") from error
     config = uvicorn.Config(
         host.app(loopback=address.is_loopback),
+        # The runtime's connection, which bounds the head of a request: the host starts runtimes, so it is there.
+        http="penstock_function.connection:Connection",
         lifespan="on",
         ws="none",
         proxy_headers=False,

@@ -4,6 +4,7 @@ token                               the bearer token of changing calls, mode 060
 host.json                           where the running host is: url, pid, creation time
 functions/<name>/revisions/<rev>/   immutable packages
 functions/<name>/traffic.json       the live pointer
+libraries/<digest>/                 libraries of steps, for whichever packages need them (penstock.host.libraries)
 logs/<name>.log                     what the function printed
 predictions/<name>/                 its prediction log, until it is in the store
 incoming/                           uploads and removals under way; emptied when a host starts
@@ -59,6 +60,7 @@ class StateFolder:
         self.record = self.root / "host.json"
         self._functions = self.root / "functions"
         self._incoming = self.root / "incoming"
+        self._libraries = self.root / "libraries"
         self.predictions = self.root / "predictions"
 
     def open(self) -> None:
@@ -66,7 +68,8 @@ class StateFolder:
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._incoming.exists():
             shutil.rmtree(self._incoming)
-        for folder in (self._functions, self._incoming, self.predictions, self.root / "logs"):
+        logs = self.root / "logs"
+        for folder in (self._functions, self._incoming, self._libraries, self.predictions, logs):
             folder.mkdir(exist_ok=True, mode=0o700)
         sync_folder(self.root)
 
@@ -96,6 +99,24 @@ class StateFolder:
     def package(self, name: str, revision: str) -> Path:
         """Where that revision's package is, or would be."""
         return self._functions / name / "revisions" / revision
+
+    def packages(self) -> list[Path]:
+        """Every package of every function."""
+        return [self.package(name, revision) for name in self.names() for revision in self.revisions(name)]
+
+    def library(self, digest: str) -> Path:
+        """Where the libraries of that digest are, or would be."""
+        return self._libraries / digest
+
+    def libraries(self) -> list[Path]:
+        """All that are there."""
+        return list(self._libraries.iterdir())
+
+    def publish_library(self, staged: Path, library: Path) -> None:
+        """Give the installed libraries in `staged` their place: complete on disk before they have their name."""
+        sync_tree(staged)
+        os.rename(staged, library)
+        sync_folder(self._libraries)
 
     def log(self, name: str) -> Path:
         """The function's log file."""
@@ -145,9 +166,14 @@ class StateFolder:
         """Take the function and all its revisions away, in one step."""
         self._discard(self._functions / name)
 
-    def _discard(self, folder: Path) -> None:
-        # It vanishes in one step; a crash while its files are deleted leaves them in incoming/, which is emptied.
+    def set_aside(self, folder: Path) -> Path:
+        """Take a folder away in one step; what is returned is then to be deleted."""
+        # A crash while its files are deleted leaves them in incoming/, which is emptied.
         trash = self.staging()
         os.rename(folder, trash / folder.name)
+        return trash
+
+    def _discard(self, folder: Path) -> None:
+        trash = self.set_aside(folder)
         sync_folder(folder.parent)
         shutil.rmtree(trash)

@@ -70,18 +70,39 @@ class Resources(BaseModel):
     priority_class: str | None = None
 
 
+#: The model among the steps of its function.
+SCORE = "score"
+
+
 class Function(BaseModel):
     """The live function: its name (the pipeline's by default), where it runs, as which kind of bundle, what it answers, and
     which share is logged.
+
+    `steps` are the user's own around the model, in their order; SCORE among them is the model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=NAME)] | None = None
-    target: Literal["embedded"] = "embedded"
+    target: Literal["embedded", "openwhisk"] = "embedded"
     bundle: Kind = "onnx"
     output: Literal["probability", "prediction"] | None = None
     log: Annotated[float, Field(ge=0, le=1)] = 0
+    steps: list[Annotated[str, Field(pattern=NAME)]] = [SCORE]
+
+    @field_validator("steps")
+    @classmethod
+    def _around_the_model(cls, steps: list[str]) -> list[str]:
+        if steps.count(SCORE) != 1:
+            raise ValueError(f"{SCORE!r}, which is the model, must be among them, once")
+        if twice := sorted({name for name in steps if steps.count(name) > 1}):
+            raise ValueError(f"given twice: {', '.join(twice)}; a step may stand there once")
+        return steps
+
+    @property
+    def own_steps(self) -> list[str]:
+        """The steps less the model: folders below steps/."""
+        return [name for name in self.steps if name != SCORE]
 
 
 class Pipeline(BaseModel):
@@ -295,15 +316,9 @@ class Pipeline(BaseModel):
             raise ValueError(
                 "output 'probability' is for classes; allowed for task 'regression': 'prediction'"
             )
-        if function.bundle == "mleap" and function.log:
-            raise ValueError("bundle 'mleap' has no prediction log; allowed with log: 'onnx'")
-        if (
-            function.bundle == "mleap"
-            and function.output == "prediction"
-            and info.data.get("task") != "regression"
-        ):
+        if function.bundle == "mleap" and (beyond := _beyond_mleap(function, info.data.get("task"))):
             raise ValueError(
-                "bundle 'mleap' is judged by the probabilities that it answers; allowed with output 'prediction': 'onnx'"
+                f"bundle 'mleap' does not go with {', '.join(beyond)}; allowed: 'onnx', or without"
             )
         return function
 
@@ -330,6 +345,18 @@ class Pipeline(BaseModel):
     def suites(self) -> str:
         """The folder under expectations/ that holds this pipeline's suites."""
         return self.expectations or self.name
+
+
+def _beyond_mleap(function: Function, task: Task | None) -> list[str]:
+    """What a function is asked that the runtime in Java has not."""
+    asked = {
+        "log": function.log > 0,
+        "steps": bool(function.own_steps),
+        f"target {function.target!r}": function.target != "embedded",
+        # It is judged by the probabilities that it answers.
+        "output 'prediction' of classes": function.output == "prediction" and task != "regression",
+    }
+    return [name for name, is_asked in asked.items() if is_asked]
 
 
 def _cron_of(info: ValidationInfo) -> str | None:

@@ -81,6 +81,9 @@ class Target(Protocol):
     def status(self, name: str) -> Status:
         """What the target knows of the function."""
 
+    def curl(self, url: str) -> str:
+        """The command that asks the live name at `url`, but for its header and record; it shows no secret."""
+
     def logs(self, name: str, lines: int = 100) -> list[str]:
         """The last `lines` lines that the function printed."""
 
@@ -88,7 +91,10 @@ class Target(Protocol):
         """Take the function and all its revisions away; a function that is not there is no error."""
 
 
-_TARGETS: Final = {"embedded": "penstock.targets.embedded:open_embedded"}
+_TARGETS: Final = {
+    "embedded": "penstock.targets.embedded:open_embedded",
+    "openwhisk": "penstock.targets.openwhisk.target:open_openwhisk",
+}
 
 
 def open_target(name: str, state_dir: Path) -> Target:

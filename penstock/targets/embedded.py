@@ -187,6 +187,10 @@ class EmbeddedTarget:
         """What the host knows of the function. See `Target`."""
         return Status.model_validate(self._call("GET", _path(name)).json())
 
+    def curl(self, url: str) -> str:
+        """A request of /predict. See `Target`."""
+        return f"curl -s {url}/predict"
+
     def logs(self, name: str, lines: int = 100) -> list[str]:
         """The last `lines` lines that the function printed. Raises TargetError."""
         return self._call("GET", _path(name, "logs"), params={"lines": lines}).text.splitlines()

@@ -204,12 +204,12 @@ def service(project: Project, name: str) -> psutil.Process:
 
 
 def busy_workers(project: Project) -> list[psutil.Process]:
-    """Airflow's workers that have a task now. (An idle one holds the lock of the queue that all of them read.)"""
+    """Airflow's workers that have a task's process now. (Others may hold the lock of the queue that all of them read.)"""
     found = []
     for child in service(project, "airflow-scheduler").children(recursive=True):
         with suppress(psutil.Error):  # it has ended meanwhile
             title = " ".join(child.cmdline())
-            if "airflow worker -- " in title and "<idle>" not in title:
+            if "airflow worker -- " in title and "<idle>" not in title and child.children():
                 found.append(child)
     return found
 

@@ -13,17 +13,24 @@ import pandas as pd
 import pytest
 
 from penstock.results import StageResult
-from tests.cluster.stand import Cluster, result, spread
+from tests.cluster.stand import Cluster, build_image, result, spec_of, spread
 from tests.e2e.conftest import Project
-from tests.e2e.ends import PIPELINE
+from tests.e2e.ends import PIPELINE, change
 from tests.servers import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.spark, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.faults, pytest.mark.spark, pytest.mark.timeout(1800)]
 
 #: To what two models' answers may differ, which were fitted on other numbers of executors.
 TOLERANCE = 1e-9
+#: Work for each of three executors, and then none for a while.
+_IDLE = """    import time
+
+    spark.sparkContext.parallelize(range(3), 3).foreach(lambda number: time.sleep(5))
+    time.sleep(100)
+"""
 
 
+@pytest.mark.cluster
 def test_the_same_features(up: Project, first: Any, cluster: Cluster) -> None:
     """Features made on three executors are those that one pod made: what rests on them is reused.
 
@@ -38,6 +45,7 @@ def test_the_same_features(up: Project, first: Any, cluster: Cluster) -> None:
     assert states(answer)["train"] == "reused"
 
 
+@pytest.mark.cluster
 def test_the_same_model(up: Project, first: Any, cluster: Cluster) -> None:
     """A model trained on three executors, one of which is told to go, is the one that one pod trained.
 
@@ -56,6 +64,7 @@ def test_the_same_model(up: Project, first: Any, cluster: Cluster) -> None:
     )
 
 
+@pytest.mark.cluster
 def test_a_lost_executor_changes_nothing(up: Project, first: Any, cluster: Cluster) -> None:
     """The only executor is killed while the model is fitted: another takes its place, and the model is the same."""
     with spread(up, 1), made(cluster) as executors, beside(lambda: remove_one(cluster, 0)):
@@ -63,6 +72,29 @@ def test_a_lost_executor_changes_nothing(up: Project, first: Any, cluster: Clust
     assert len(executors) > 1, "another took its place"
     same_model(answer, first)
     assert cluster.pods() == []
+
+
+def test_who_has_nothing_to_do_is_given_back(up: Project, first: Any, cluster: Cluster) -> None:
+    """Executors that had no work for a minute go, down to one, while their driver lives on."""
+    model = spec_of(up).with_name("model.py")
+    text = model.read_text()
+    change(model, "(spark, sources):\n", f"(spark, sources):\n{_IDLE}")
+    build_image(up, PIPELINE)
+    left: list[int] = []
+
+    def count() -> None:
+        until(lambda: len(cluster.running("features", executors=True)) == 3, 600)
+        until(lambda: len(cluster.running("features", executors=True)) < 3, 150)
+        until(lambda: len(cluster.running("features", executors=True)) == 1, 30)
+        left.append(len(cluster.running("features")))
+
+    try:
+        with spread(up, 3), beside(count):
+            up.penstock("run", PIPELINE, "--airflow", "--force", "features")
+    finally:
+        model.write_text(text)
+        build_image(up, PIPELINE)
+    assert left == [1], "the driver was there still"
 
 
 def remove_one(cluster: Cluster, grace: int) -> str:

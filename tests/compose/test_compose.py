@@ -59,7 +59,7 @@ def test_every_service_is_bounded(stack: Stack) -> None:
 
 
 def test_it_ends_on_a_live_function(up: Stack, first: Any) -> None:
-    """Every stage ran, and the function answers on this machine as the version that the registry has."""
+    """Every stage ran, and the function answers on this machine as the version that the registry has; it is signed."""
     assert first["state"] == "succeeded"
     assert {stage["state"] for stage in first["stages"]} == {"ran"}
     assert ask(up)["version"] == "1"
@@ -67,6 +67,7 @@ def test_it_ends_on_a_live_function(up: Stack, first: Any) -> None:
     status = answer["pipelines"][0]
     assert answer["airflow"] == "running"
     assert (status["champion"]["version"], status["serving"]) == ("1", "1")
+    assert up.compose("exec", "-T", "function-host", "find", "/scratch/host", "-name", "function.sig")
 
 
 def test_the_login_opens_airflow(up: Stack, first: Any) -> None:

@@ -17,14 +17,26 @@ from tests.servers import free_port, until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1800)]
 
-ROOMS = ("function", "airflow", "job", "machine")
-LIBRARY = {"function": "onnxruntime", "airflow": "airflow", "job": "pyspark", "machine": "mlflow.server"}
-ABSENT = {"function": "penstock", "airflow": "pyspark", "job": "airflow", "machine": "pytest"}
+ROOMS = ("function", "function-grpc", "airflow", "job", "machine")
+LIBRARY = {
+    "function": "onnxruntime",
+    "function-grpc": "grpc",
+    "airflow": "airflow",
+    "job": "pyspark",
+    "machine": "mlflow.server",
+}
+ABSENT = {
+    "function": "grpc",
+    "function-grpc": "penstock",
+    "airflow": "pyspark",
+    "job": "airflow",
+    "machine": "pytest",
+}
 
 
 def bounds() -> dict[str, int]:
     """The table of docs/images.md: MB over the base that an image may have."""
-    rows = re.findall(r"^\| `(\w+)` .*\| (\d+) \|$", (ROOT / "docs/images.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)` .*\| (\d+) \|$", (ROOT / "docs/images.md").read_text(), re.MULTILINE)
     return {room: int(bound) for room, bound in rows}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock import keys
+from penstock import keys, steps
 from penstock.registry import Registry, Version
 from penstock.results import Input, StageResult
 from penstock.settings import Settings, find_root
@@ -61,11 +61,17 @@ class Project:
             "tolerance": 1e-6,
             "log": None,
             "bundle": "onnx",
+            "steps": ["score"],
             "window_end": "2013-06-03T00:00:00+00:00",
             "problem": "Will it be late?",
         }
+        asked = {**given, **spec}
         inputs = {"train": self.trained(pipeline, name).as_input()}
-        return self.driver("register", pipeline).item({**given, **spec}, inputs=inputs, salt=salt)
+        for step in asked["steps"]:
+            if step != "score":
+                digest = steps.digest(self.settings.steps, step)
+                inputs[steps.input_of(step)] = Input(path=f"steps/{step}", digest=digest)
+        return self.driver("register", pipeline).item(asked, inputs=inputs, salt=salt)
 
     def register(self, pipeline: str, name: str, *, salt: str | None = None, **spec: Any) -> StageResult:
         """Register a trained model in this process and commit the result."""

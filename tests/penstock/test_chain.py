@@ -20,6 +20,7 @@ from penstock.errors import PenstockError, SpecError, Stale
 from penstock.record import Entry, Record, RunOptions
 from penstock.results import GateResult, StageResult
 from penstock.settings import Settings
+from penstock.spec.pipeline import Function
 from penstock.spec.search import SearchSpace
 from penstock.spec.sources import Files
 from penstock.stages import CHAIN
@@ -157,6 +158,30 @@ def test_changed_stage_code_runs_that_stage(chain: Chain) -> None:
     (chain.settings.root / "jobs/features/code.py").write_text("changed")
     run(chain, jobs, "two")
     assert jobs.started == ["features", "deploy"]
+
+
+def test_a_changed_step_makes_another_package(chain: Chain) -> None:
+    """The key of register rests on what the function's steps hold, and on their order; nothing is trained again."""
+    for name in ("clock", "band"):
+        (chain.settings.steps / name).mkdir(parents=True)
+        (chain.settings.steps / name / "step.py").write_text("code")
+    jobs, registry = Jobs(chain), chain.registry
+
+    def ran(name: str, *around: str) -> list[str]:
+        spec = chain.pipeline.model_copy(update={"function": Function(steps=list(around))})
+        jobs.chain = Chain(chain.settings, spec)
+        jobs.chain.registry = registry
+        run(jobs.chain, jobs, name)
+        return jobs.started
+
+    assert ran("one", "clock", "score", "band") == ALL
+    assert ran("two", "clock", "score", "band") == ["deploy"]
+    (chain.settings.steps / "band/step.py").write_text("changed")
+    assert ran("three", "clock", "score", "band") == ["register", "deploy"]
+    assert ran("four", "clock", "band", "score") == ["register", "deploy"]
+    assert ran("five", "score") == ["register", "deploy"]
+    assert ran("six", "score", "weather") == []
+    assert "there is no step 'weather'" in chain.record("six").entries[0].why
 
 
 def test_force_is_a_salt_in_the_record(chain: Chain) -> None:

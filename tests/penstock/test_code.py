@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from penstock import code
 from penstock.code import BuildRecord
 from penstock.errors import KeyMismatch, SpecError
 from penstock.settings import Settings
-from penstock.spec.pipeline import Pipeline
+from penstock.spec.pipeline import Function, Pipeline
 from tests.penstock.test_chain import chain
 
 __all__ = ["chain"]
@@ -81,6 +82,36 @@ def test_a_suite_that_is_gone_is_named(here: Settings, pipeline: Pipeline, recor
     (here.expectations / "flights" / "rows.json").unlink()
     with pytest.raises(KeyMismatch, match="the suite of rows changed"):
         code.of_image(here, pipeline)
+
+
+def stepped(here: Settings, pipeline: Pipeline) -> Pipeline:
+    """The pipeline whose function has a step, and the step."""
+    (here.steps / "clock").mkdir(parents=True)
+    (here.steps / "clock/step.py").write_text("code")
+    return pipeline.model_copy(update={"function": Function(steps=["clock", "score"])})
+
+
+def test_a_step_must_be_in_the_image(here: Settings, pipeline: Pipeline, record: Path) -> None:
+    """An image that was built before the function had it, or with another content of it, is stale."""
+    changed = stepped(here, pipeline)
+    said = "the step clock changed.*penstock image build flights"
+    with pytest.raises(KeyMismatch, match=said):
+        code.of_image(here, changed)
+    own = code.of_checkout(here, changed)
+    record.write_text(BuildRecord(**own.model_dump(), image="r/p@sha256:0", revision=None).model_dump_json())
+    assert code.of_image(here, changed).steps == own.steps
+    (here.steps / "clock/step.py").write_text("changed")
+    with pytest.raises(KeyMismatch, match=said):
+        code.of_image(here, changed)
+
+
+def test_where_steps_are_not_here_the_record_tells(here: Settings, pipeline: Pipeline, record: Path) -> None:
+    """An Airflow image need not have them."""
+    changed = stepped(here, pipeline)
+    own = code.of_checkout(here, changed)
+    record.write_text(BuildRecord(**own.model_dump(), image="r/p@sha256:0", revision=None).model_dump_json())
+    shutil.rmtree(here.steps)
+    assert code.of_image(here, changed).steps == own.steps
 
 
 def test_a_new_schedule_needs_no_new_image(here: Settings, pipeline: Pipeline, record: Path) -> None:

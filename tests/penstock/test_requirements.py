@@ -79,6 +79,17 @@ def test_another_version_than_the_rooms_is_refused(lock: Path, tmp_path: Path) -
         requirements.beyond(lock, room(tmp_path, "numpy==2.4.1 --hash=sha256:aa\n"))
 
 
+def test_several_locks_add_a_library_once(lock: Path, tmp_path: Path) -> None:
+    """A step's lock may have what the pipeline's has, in the same version."""
+    below, other = room(tmp_path, "numpy==2.0.0 --hash=sha256:aa\n"), tmp_path / "steps" / "other.txt"
+    other.parent.mkdir()
+    other.write_text("haver-sine==2.9.0 --hash=sha256:cc\nholidays==0.1 --hash=sha256:dd\n")
+    assert [each.name for each in requirements.added([lock, other], below)] == ["haver-sine", "holidays"]
+    other.write_text("haver-sine==3 --hash=sha256:cc\n")
+    with pytest.raises(SpecError, match=r"haver-sine 3 \(2\.9\.0 in dags/shop/requirements\.txt\)"):
+        requirements.added([lock, other], below)
+
+
 def test_what_is_missing_here(lock: Path) -> None:
     """A library that is not there, and one in another version; one that is there as asked is none."""
     lock.write_text(

@@ -21,10 +21,12 @@ def jar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_each_kind_has_its_program(jar: Path, tmp_path: Path) -> None:
-    """ONNX is served by this Python, with a prediction log; MLeap by a Java, with half of the memory as heap."""
-    onnx = runtimes.command("onnx", tmp_path, memory_bytes=2**30, spool=tmp_path / "spool")
+    """ONNX is served by this Python, with a prediction log and the libraries of steps; MLeap by a Java, with half of the memory as heap."""
+    onnx = runtimes.command(
+        "onnx", tmp_path, memory_bytes=2**30, spool=tmp_path / "spool", libraries=[tmp_path]
+    )
     assert onnx[:4] == [sys.executable, "-P", "-m", "penstock_function"]
-    assert onnx[-2:] == ["--log", str(tmp_path / "spool")]
+    assert onnx[-3:] == ["--log", str(tmp_path / "spool"), f"--libraries={tmp_path}"]
     jar.touch()
     mleap = runtimes.command("mleap", tmp_path, memory_bytes=2**30, spool=tmp_path / "spool")
     assert Path(mleap[0]).name == "java"

@@ -15,7 +15,7 @@ PLUMBING = {
     "penstock", "penstock.durable", "penstock.errors", "penstock.intervals", "penstock.java", "penstock.keys", "penstock.launch",
     "penstock.promotion", "penstock.redaction",
     "penstock.registry", "penstock.requirements", "penstock.results", "penstock.runtimes", "penstock.settings", "penstock.spec.metrics",
-    "penstock.spec.sources", "penstock.stages", "penstock.store", "penstock.targets", "penstock.work",
+    "penstock.spec.sources", "penstock.stages", "penstock.steps", "penstock.store", "penstock.targets", "penstock.work",
 }  # fmt: skip
 
 

@@ -3,6 +3,10 @@
 Without `--package` it serves at once and waits for OpenWhisk's `POST /init`. It says on stdout, as JSON lines,
 when it is ready and on which port; SIGTERM ends it after the requests in hand are answered.
 
+With `--grpc-port N` it speaks the Open Inference Protocol over gRPC, too, where grpcio is installed.
+
+With `--libraries DIR`, as often as wanted, steps of the package find there what they need beyond the runtime's own.
+
 With `--log DIR` it spools the prediction log there that its package asks for (penstock_function.spool); the key by which
 sensitive columns are hashed is PENSTOCK_LOG_KEY, and without it they are left out.
 
@@ -12,49 +16,82 @@ Exit codes: 0 stopped by a signal, 1 the port cannot be had, 2 wrong arguments, 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import uvicorn
 
 from penstock_function import logs
-from penstock_function.app import build
+from penstock_function.app import MAX_BODY, build
 from penstock_function.connection import Connection
 from penstock_function.package import Package, PackageError
 from penstock_function.service import Service
 from penstock_function.signature import PUBLIC_KEYS, public_keys
-from penstock_function.tracing import traced
+from penstock_function.tracing import Tracing
 
 if TYPE_CHECKING:
+    import grpc
     from nacl.signing import VerifyKey
 
 DRAIN_SECONDS = 10  # what a request in hand gets to end after SIGTERM; Kubernetes kills after 30
 
 
 class _Server(uvicorn.Server):
-    """Says that it is ready once it listens."""
+    """Says that it is ready once it listens: to gRPC too, where that has a port. They start and end together."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, service: Service) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        service: Service,
+        tracing: Tracing,
+        grpc_port: int | None,
+    ) -> None:
         super().__init__(config)
         self._listener = listener
         self._service = service
+        self._tracing = tracing
+        self._grpc_port = grpc_port
+        self._grpc: grpc.aio.Server | None = None
+        #: Whether there was no port for gRPC to be had.
+        self.refused = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        bind, port = self._listener.getsockname()[:2]
+        if self._grpc_port is not None:
+            # Not every image has gRPC.
+            from penstock_function import open_inference_grpc
+
+            try:
+                self._grpc, self._grpc_port = await open_inference_grpc.start(
+                    self._service, self._tracing, bind, self._grpc_port, MAX_BODY
+                )
+            except RuntimeError:  # which tells no more
+                logs.trouble("refused", reason=f"gRPC cannot listen on {bind} port {self._grpc_port}")
+                self.refused = self.should_exit = True
+                return
         await super().startup(sockets)
         package = self._service.package
         logs.event(
             "ready" if package else "waiting",
-            port=self._listener.getsockname()[1],
-            bind=self._listener.getsockname()[0],
+            port=port,
+            bind=bind,
+            grpc_port=self._grpc_port,
             name=package.name if package else None,
             version=package.version if package else None,
         )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        drained = [] if self._grpc is None else [self._grpc.stop(DRAIN_SECONDS)]
+        await asyncio.gather(super().shutdown(sockets), *drained)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,9 +102,14 @@ def main(arguments: list[str] | None = None) -> int:
         keys = _keys(options.key)
     except (OSError, ValueError) as error:
         parser.error(f"{f'--key {options.key}' if options.key else PUBLIC_KEYS}: {error}")
+    if options.grpc_port is not None and find_spec("grpc") is None:
+        parser.error("--grpc-port needs grpcio, which the image function-grpc has")
+    # gRPC's core would write lines of its own between those of the log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Until the server takes signals over, and again when it has drained: leave, and leave well.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
+    sys.path.extend(options.libraries)
     service = Service(keys, options.log, os.environ.get("PENSTOCK_LOG_KEY"))
     if options.package is not None:
         try:
@@ -83,11 +125,13 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     handler = logs.JsonHandler(logging.WARNING)
-    for library in ("uvicorn", "opentelemetry"):
+    # gRPC's record of metadata that is no text, which shows what a caller sent.
+    handler.addFilter(lambda record: record.msg != "Invalid encoding on %s")
+    for library in ("uvicorn", "opentelemetry", "grpc"):
         logging.getLogger(library).addHandler(handler)
-    name = service.package.name if service.package else "penstock-function"
+    tracing = Tracing(service.package.name if service.package else "penstock-function")
     config = uvicorn.Config(
-        traced(build(service), name),
+        tracing.app(build(service)),
         loop="uvloop",
         http=Connection,
         ws="none",
@@ -99,11 +143,12 @@ def main(arguments: list[str] | None = None) -> int:
         proxy_headers=False,  # nothing here asks who the client is
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
+    server = _Server(config, listener, service, tracing, options.grpc_port)
     try:
-        _Server(config, listener, service).run([listener])
+        server.run([listener])
     finally:  # by the signal that uvicorn raises anew, too
         service.close()
-    return 0
+    return int(server.refused)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,7 +165,16 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_port, default=8080, help="0 takes a free one and says which (default 8080)"
     )
     parser.add_argument(
+        "--grpc-port",
+        metavar="PORT",
+        type=_port,
+        help="the Open Inference Protocol over gRPC on this one too (default: not at all)",
+    )
+    parser.add_argument(
         "--log", metavar="DIR", type=Path, help="where a prediction log is spooled, if at all"
+    )
+    parser.add_argument(
+        "--libraries", metavar="DIR", action="append", default=[], help="libraries of the package's steps"
     )
     parser.add_argument("--bind", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
     return parser

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from penstock_function import open_inference, openapi
+from penstock_function import open_inference_http, openapi
 from penstock_function.exchange import Reply, read_body, serve
 from penstock_function.metrics import CONTENT_TYPE
 from penstock_function.openwhisk import Init, Run
@@ -74,7 +74,9 @@ class Pages:
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document of this model."""
-        return self._json(openapi.describe(self._service.served(), MAX_BODY, MAX_RECORDS))
+        return self._json(
+            openapi.describe(self._service.served(), self._service.steps, MAX_BODY, MAX_RECORDS)
+        )
 
     async def docs(self, _: Request) -> Response:
         """A page that shows the description and sends requests; it needs nothing from any other server."""
@@ -123,7 +125,7 @@ def build(service: Service) -> ASGIApp:
             Route("/openapi.json", pages.openapi),
             Route("/docs", pages.docs),
             Route("/metrics", pages.metrics),
-            *open_inference.routes(service, MAX_BODY),
+            *open_inference_http.routes(service, MAX_BODY),
         ],
         exception_handlers={HTTPException: pages.error, Refusal: pages.refusal},
     )

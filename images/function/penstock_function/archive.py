@@ -8,10 +8,11 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
-from penstock_function.package import MANIFEST, MODEL, SAMPLES, PackageError
+from penstock_function.package import MANIFEST, MODEL, SAMPLES, PackageError, is_step_file
 from penstock_function.signature import SIGNATURE
 
 MAX_UNPACKED = 256 * 2**20  # bytes of all files together; a forest of a thousand deep trees is a tenth of it
+MAX_FILES = 64  # two a step, beside these
 _FILES = {MANIFEST, MODEL, SAMPLES, SIGNATURE}
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 # What zipfile raises on damage of such a zip beside its own error, places that lie nowhere and encryption included.
@@ -23,19 +24,22 @@ def reader(data: bytes) -> Callable[[str], bytes]:
 
     Raises:
         PackageError: not a zip, an entry that is no file of a package (a path, a link, a folder, a
-            duplicate), one packed in an unusual way, or more than MAX_UNPACKED bytes when unpacked.
+            duplicate), one packed in an unusual way, or more than MAX_FILES or MAX_UNPACKED bytes when unpacked.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except _DAMAGE as error:
         raise PackageError(f"the package is not a zip file: {error}") from error
     entries: dict[str, zipfile.ZipInfo] = {}
+    if len(archive.infolist()) > MAX_FILES:
+        raise PackageError(f"the zip holds {len(archive.infolist())} files, at most {MAX_FILES} are allowed")
     for entry in archive.infolist():
         # Only these plain names are let through, which rules out absolute paths, `..` and folders.
-        if entry.filename not in _FILES or stat.S_ISLNK(entry.external_attr >> 16):
+        known = entry.filename in _FILES or is_step_file(entry.filename)
+        if not known or stat.S_ISLNK(entry.external_attr >> 16):
             raise PackageError(
                 f"the zip holds {entry.filename!r:.200}, which is no file of a package;"
-                f" it may hold {', '.join(sorted(_FILES))} at its top, and nothing else"
+                f" it may hold {', '.join(sorted(_FILES))} at its top, the files of steps, and nothing else"
             )
         if entry.compress_type not in _METHODS:
             raise PackageError(

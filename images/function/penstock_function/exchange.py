@@ -1,19 +1,15 @@
-"""One HTTP request as ASGI messages: its body read within bounds, its answer sent with a stated length.
-
-Whatever the protocol, a request ends as an answer, as a refusal, as a failure that is logged, or without a client.
-"""
+"""One HTTP request as ASGI messages: its body read within bounds, its answer sent with a stated length."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from penstock_function import logs
+from penstock_function.call import TRACED, Call, ClientGoneError
 from penstock_function.prediction_log import Row
 from penstock_function.service import Body, Refusal, Service
 
@@ -32,15 +28,13 @@ class Reply:
     kind: bytes = b"application/json"
     #: What of the answer goes to the prediction log.
     rows: Sequence[Row] = ()
+    #: What a protocol calls its request where no header does: the id of an activation.
+    request_id: str | None = None
 
     @classmethod
     def refusing(cls, refusal: Refusal) -> Reply:
         """A refusal in the form that /predict has."""
         return cls(refusal.status, orjson.dumps(refusal.body()))
-
-
-class ClientGoneError(Exception):
-    """The client closed the connection before its request was complete: there is nobody to answer."""
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> Body:
@@ -64,7 +58,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> Body:
         async with asyncio.timeout(BODY_SECONDS):
             return await _rest(receive, bytearray(body), limit)
     except TimeoutError as error:
-        raise Refusal(408, "timeout", f"the body did not arrive within {BODY_SECONDS:g} seconds") from error
+        raise too_late() from error
 
 
 async def _rest(receive: Receive, body: bytearray, limit: int) -> bytearray:
@@ -85,15 +79,17 @@ async def _next(receive: Receive) -> Message:
     return message
 
 
+def too_late() -> Refusal:
+    """What BODY_SECONDS were not enough for."""
+    return Refusal(408, "timeout", f"the body did not arrive within {BODY_SECONDS:g} seconds")
+
+
 def _too_large(limit: int) -> Refusal:
     return Refusal(413, "size", f"the body is larger than {limit} bytes: send fewer records in a request")
 
 
-#: By these a caller knows its request again, in the reply and in the log: its own id, and W3C's trace context.
-_TRACED = frozenset({b"x-request-id", b"traceparent"})
-
-#: What of a request's own id is logged; a UUID has 36.
-_ID_CHARACTERS = 128
+#: As the names of headers come.
+_TRACED = frozenset(name.encode("ascii") for name in TRACED)
 
 
 async def serve(
@@ -106,33 +102,21 @@ async def serve(
     before_reply: Callable[[], None] = lambda: None,
 ) -> None:
     """Send what `work` gives, or `refusing` makes of its refusal; count it under `path`, one of the routes."""
-    start = time.perf_counter()
     traced = [pair for pair in scope["headers"] if pair[0] in _TRACED]
     headers = [*service.headers, *traced]
+    call = Call(service, path, [(name.decode("ascii"), value.decode("latin-1")) for name, value in traced])
     try:
-        reply = await work()
+        reply = await call.outcome(work)
     except Refusal as refusal:
-        service.metrics.failed(refusal.kind)
         reply = refusing(refusal)
         if refusal.retry_after is not None:
             headers = [*headers, (b"retry-after", str(refusal.retry_after).encode("ascii"))]
     except ClientGoneError:
-        service.metrics.failed("client_gone")
         before_reply()
         return
-    except Exception as error:
-        # Not the client's doing: the model or this program failed. Say so, and go on serving.
-        ids = {name.decode("ascii"): value.decode("ascii", "replace") for name, value in traced}
-        logs.failure(f"{path[1:]}_failed", error, **ids)
-        service.metrics.failed("model")
-        reply = Reply(500, orjson.dumps({"error": f"the model failed: {type(error).__name__}"}))
     before_reply()
     await respond(send, reply, headers)
-    seconds = time.perf_counter() - start
-    service.metrics.answered(path, reply.status, seconds)
-    if reply.rows:
-        own = (value.decode("latin-1")[:_ID_CHARACTERS] for name, value in traced if name == b"x-request-id")
-        service.log(reply.rows, next(own, None), seconds)
+    call.answered(reply.status, reply.rows, reply.request_id)
 
 
 async def respond(send: Send, reply: Reply, headers: Headers) -> None:

@@ -134,11 +134,11 @@ class Metrics:
         )
         gauge.set_function(in_work)
         # Looking a label up takes longer than counting.
-        self._counters: dict[tuple[str, int], Counter] = {}
+        self._counters: dict[tuple[str, int | str], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
 
-    def answered(self, path: str, status: int, seconds: float) -> None:
-        """Count one answer; `path` is one of the routes, never what a client sent."""
+    def answered(self, path: str, status: int | str, seconds: float) -> None:
+        """Count one answer, HTTP's number or gRPC's word for it; `path` is one of the routes, never what a client sent."""
         counter = self._counters.get((path, status))
         if counter is None:
             counter = self._counters[(path, status)] = self._requests.labels(path, str(status))

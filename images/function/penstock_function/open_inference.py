@@ -1,149 +1,38 @@
-"""The Open Inference Protocol, version 2, over HTTP: what KServe, Triton's and MLServer's clients speak.
+"""The Open Inference Protocol, version 2, however it is carried: what is told of the model, and a request as tensors.
 
-The protocol: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md, with
-its binary tensor data extension. One tensor a column of the model; a refusal has `faults` beside `error`, as at /predict.
+The protocol: https://github.com/kserve/open-inference-protocol. One tensor a column that the function takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import orjson
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from penstock_function import tensors
-from penstock_function.exchange import Reply, read_body, serve
 from penstock_function.package import Package
+from penstock_function.prediction_log import Row
 from penstock_function.records import describe
-from penstock_function.service import Body, Refusal, Service, check_count, parse
+from penstock_function.service import INLINE_BODY, Body, Refusal, Scored, Service, check_count
+from penstock_function.steps import Steps
 from penstock_function.tensors import DATATYPES, Tensor, malformed
 
-#: Says how many bytes of a body are JSON; the tensors' own bytes follow.
-JSON_LENGTH = b"inference-header-content-length"
-_MODEL = "/v2/models/{model}"
-_VERSION = f"{_MODEL}/versions/{{version}}"
+#: What the server is called.
+SERVER = "penstock_function"
+
+T = TypeVar("T")
 
 
-def routes(service: Service, limit: int) -> list[BaseRoute]:
-    """The protocol's paths; `limit` bounds a request's body in bytes."""
-    told, infer = Told(service), Infer(service, limit)
-    return [
-        Route("/v2", told.server),
-        Route("/v2/health/live", told.live),
-        Route("/v2/health/ready", told.ready),
-        *(Route(path, told.model) for path in (_MODEL, _VERSION)),
-        *(Route(f"{path}/ready", told.model_ready) for path in (_MODEL, _VERSION)),
-        *(Route(f"{path}/infer", infer, methods=["POST"]) for path in (_MODEL, _VERSION)),
-    ]
+def served(service: Service, model: str, version: str | None) -> Package:
+    """The package that answers, of any `version` where none is asked for.
 
-
-class Told:
-    """What the protocol tells of the server and of its one model."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    async def server(self, _: Request) -> Response:
-        """Its name, version and extensions."""
-        package = self._service.package
-        version = package.version if package else ""
-        return _json({"name": "penstock_function", "version": version, "extensions": ["binary_tensor_data"]})
-
-    async def live(self, _: Request) -> Response:
-        """200 as soon as the process answers."""
-        return _json({"live": True})
-
-    async def ready(self, _: Request) -> Response:
-        """200 once the package has proved itself, otherwise 503."""
-        ready = self._service.package is not None
-        return _json({"ready": ready}, 200 if ready else 503)
-
-    async def model(self, request: Request) -> Response:
-        """The model's inputs and outputs; 404 for another one."""
-        package = _served(self._service, request.path_params)
-        outputs = tensors.outputs([package.samples.answers[0]], package.classes)
-        return _json(
-            {
-                "name": package.name,
-                "versions": [package.version],
-                "platform": "onnx",
-                "inputs": [
-                    {"name": field.name, "datatype": DATATYPES[field.type], "shape": [-1]}
-                    for field in package.inputs
-                ],
-                "outputs": [{**each.described(), "shape": [-1, *each.shape[1:]]} for each in outputs],
-            }
-        )
-
-    async def model_ready(self, request: Request) -> Response:
-        """200 once the model answers; 404 for another one."""
-        package = _served(self._service, request.path_params)
-        return _json({"name": package.name, "ready": True})
-
-
-class Infer:
-    """`POST …/infer` as an ASGI app of its own."""
-
-    def __init__(self, service: Service, limit: int) -> None:
-        self._service = service
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def work() -> Reply:
-            package = _served(self._service, scope["path_params"])
-            split = _json_length(scope)
-            body = await read_body(scope, receive, self._limit)
-            return await self._service.work(lambda whole: self._infer(package, whole, split), body)
-
-        await serve(self._service, "/v2/infer", scope, send, work, _refusing)
-
-    def _infer(self, package: Package, body: Body, split: int | None) -> Reply:
-        end = len(body) if split is None else split
-        if end > len(body):
-            raise malformed(f"the body has {len(body)} bytes, of which {end} should be JSON")
-        request = parse(body[:end])
-        if not isinstance(request, dict):
-            raise malformed(f"the body is {describe(request)}, expected an object with `inputs`")
-        records = _records(request.get("inputs"), memoryview(body)[end:])
-        answers, rows = self._service.score(records)
-        made = tensors.outputs(answers, package.classes)
-        wanted = _wanted(request, made)
-        answer: dict[str, Any] = {"model_name": package.name, "model_version": package.version}
-        if isinstance(request.get("id"), str):
-            answer["id"] = request["id"]
-        answer["outputs"], tail = [], []
-        for tensor, binary in wanted:
-            described = tensor.described()
-            if binary:
-                tail.append(tensor.to_bytes())
-                described["parameters"] = {"binary_data_size": len(tail[-1])}
-            else:
-                described["data"] = tensor.flat()
-            answer["outputs"].append(described)
-        head = orjson.dumps(answer)
-        if not tail:
-            return Reply(200, head, rows=rows)
-        length = str(len(head)).encode("ascii")
-        whole = b"".join([head, *tail])
-        return Reply(200, whole, [(JSON_LENGTH, length)], b"application/octet-stream", rows)
-
-
-def _refusing(refusal: Refusal) -> Reply:
-    """The protocol knows 400 for whatever is wrong with a request's content."""
-    return Reply(400 if refusal.status == 422 else refusal.status, orjson.dumps(refusal.body()))
-
-
-def _served(service: Service, path: Mapping[str, str]) -> Package:
-    """The package that answers. Raises Refusal: 503 where there is none yet, 404 where the path names another."""
+    Raises:
+        Refusal: 503 where there is none yet, 404 where another is asked for.
+    """
     package = service.served()
-    if path["model"] != package.name:
-        raise Refusal(404, "protocol", f"there is no model {path['model'][:100]!r}: this is {package.name!r}")
-    version = path.get("version", package.version)
-    if version != package.version:
+    if model != package.name:
+        raise Refusal(404, "protocol", f"there is no model {model[:100]!r}: this is {package.name!r}")
+    if version is not None and version != package.version:
         raise Refusal(
             404,
             "protocol",
@@ -152,13 +41,78 @@ def _served(service: Service, path: Mapping[str, str]) -> Package:
     return package
 
 
-def _json_length(scope: Scope) -> int | None:
-    for name, value in scope["headers"]:
-        if name == JSON_LENGTH:
-            if not value.isdigit() or len(value) > 20:
-                raise malformed(f"{JSON_LENGTH.decode()} is {value[:40]!r}, expected a number of bytes")
-            return int(value)
-    return None
+def metadata(package: Package, steps: Steps) -> dict[str, Any]:
+    """What the protocol tells of a model: its name, version, platform, and what the function takes and gives."""
+    usual = {**package.samples.answers[0], **dict.fromkeys(field.name for field in steps.gives)}
+    outputs = tensors.outputs([usual], package.classes, steps.gives)
+    return {
+        "name": package.name,
+        "versions": [package.version],
+        "platform": "onnx",
+        "inputs": [
+            {"name": field.name, "datatype": DATATYPES[field.type], "shape": [-1]} for field in steps.inputs
+        ],
+        "outputs": [{**each.described(), "shape": [-1, *each.shape[1:]]} for each in outputs],
+    }
+
+
+class Asked(NamedTuple):
+    """A request that has been read: of which model, the request as JSON has it, and one record a row of its inputs."""
+
+    package: Package
+    request: Mapping[str, Any]
+    records: list[dict[str, Any]]
+
+
+class Inferred(NamedTuple):
+    """The outputs that a request asked for, each with whether it wants its bytes, and the rows that are logged of it."""
+
+    outputs: list[tuple[Tensor, bool]]
+    rows: list[Row]
+
+
+def asked(package: Package, request: Mapping[str, Any], rest: memoryview) -> Asked:
+    """Read a request as JSON has it; `rest` are the bytes of those tensors whose values are not in it.
+
+    Raises:
+        Refusal: 400 for what is no request of the protocol, 413 for too many rows.
+    """
+    return Asked(package, request, _records(request.get("inputs"), rest))
+
+
+async def infer(
+    service: Service, body: Body, read: Callable[[Body], Asked], write: Callable[[Asked, Inferred], T]
+) -> T:
+    """What `write` makes of the answer to the request that `read` finds in a body.
+
+    One small record is scored in a batch with those that others sent; a large body, or one for steps, is worked on by a thread. A request
+    may say by its parameter `timeout` for how many microseconds its caller waits, as Triton's clients do.
+
+    Raises:
+        Refusal: 422 where the values do not fit the model, 503 as Service.work, 504 where its time was over before its
+            turn came; and what `read` and `write` raise.
+    """
+    came = time.perf_counter()
+
+    def in_time(body: Body) -> Asked:
+        asked = read(body)
+        microseconds = _timeout(asked.request)
+        if microseconds and time.perf_counter() - came > microseconds / 1e6:
+            raise Refusal(504, "deadline", "the request's timeout passed before its turn came")
+        return asked
+
+    def answer(asked: Asked, scored: Scored) -> T:
+        made = tensors.outputs(scored.answers, asked.package.classes, service.steps.gives)
+        return write(asked, Inferred(_wanted(asked.request, made), scored.rows))
+
+    def whole(body: Body) -> T:
+        asked = in_time(body)
+        return answer(asked, service.score(asked.records))
+
+    if len(body) > INLINE_BODY or not service.steps.alone:
+        return await service.work(whole, body)
+    asked = in_time(body)
+    return answer(asked, await service.score_together(asked.records))
 
 
 def _records(inputs: Any, rest: memoryview) -> list[dict[str, Any]]:
@@ -181,6 +135,14 @@ def _records(inputs: Any, rest: memoryview) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
+def _timeout(request: Mapping[str, Any]) -> int:
+    """Microseconds, 0 for none."""
+    found = _parameters(request).get("timeout", 0)
+    if type(found) is not int or found < 0:
+        raise malformed(f"the parameter timeout is {describe(found)}, expected microseconds")
+    return found
+
+
 def _wanted(request: Mapping[str, Any], made: list[Tensor]) -> list[tuple[Tensor, bool]]:
     """The outputs that a request asks for, each with whether it wants its bytes; all of them where it names none."""
     every = bool(_parameters(request).get("binary_data_output"))
@@ -201,7 +163,3 @@ def _wanted(request: Mapping[str, Any], made: list[Tensor]) -> list[tuple[Tensor
 def _parameters(of: Mapping[str, Any]) -> Mapping[str, Any]:
     parameters = of.get("parameters")
     return parameters if isinstance(parameters, dict) else {}
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")

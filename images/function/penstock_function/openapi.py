@@ -7,6 +7,7 @@ from typing import Any
 
 from penstock_function.explanation import MAX_FEATURES, hindrance
 from penstock_function.package import Field, FieldType, Package
+from penstock_function.steps import Steps
 
 _TYPES: dict[FieldType, dict[str, Any]] = {
     "string": {"type": ["string", "null"]},
@@ -18,25 +19,27 @@ _TYPES: dict[FieldType, dict[str, Any]] = {
 }
 
 
-def describe(package: Package, max_body: int, max_records: int) -> dict[str, Any]:
+def describe(package: Package, steps: Steps, max_body: int, max_records: int) -> dict[str, Any]:
     """An OpenAPI 3.1 document of `POST /predict`, whose body has at most so many bytes, and records."""
     record, answer = _example(package)
-    answered = _answers(package)
+    answered = _answers(package, steps)
     names = {"name": package.name, "version": package.version}
     examples = {
-        "one": {"summary": "One record", "value": record},
-        "many": {"summary": "Many records", "value": [record]},
+        "one": {"summary": "One record", "value": steps.example(record)},
+        "many": {"summary": "Many records", "value": [steps.example(record)]},
     }
     answers = {
         "one": {"summary": "One record", "value": {**names, **answer}},
         "many": {"summary": "Many records", "value": {**names, "predictions": [answer]}},
     }
+    if not steps.alone:  # what steps make of it only running them would tell
+        answers = {}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": package.name,
             "version": package.version,
-            "description": f"A {package.task} model with {len(package.inputs)} input columns."
+            "description": f"A {package.task} model with {len(steps.inputs)} input columns."
             f" Training key {package.key}.",
         },
         # Relative to this document, so that it also holds behind a proxy that serves many functions.
@@ -50,7 +53,7 @@ def describe(package: Package, max_body: int, max_records: int) -> dict[str, Any
                     "requestBody": {
                         "required": True,
                         "description": f"At most {max_body} bytes and {max_records} records.",
-                        "content": {"application/json": {"schema": _request(package), "examples": examples}},
+                        "content": {"application/json": {"schema": _request(steps), "examples": examples}},
                     },
                     "responses": {
                         "200": {
@@ -71,10 +74,12 @@ def describe(package: Package, max_body: int, max_records: int) -> dict[str, Any
                         "400": _error("The body is not JSON."),
                         "408": _error("The body did not arrive in time."),
                         "413": _error("The body is too large, or holds too many records."),
-                        "422": _error("A record does not fit the columns, or the model refuses a value."),
-                        "500": _error("The model failed; the log says how."),
+                        "422": _error(
+                            "A record does not fit the columns, or the model or a step refuses it."
+                        ),
+                        "500": _error("The model or a step failed; the log says how."),
                         "503": {
-                            **_error("Too many large bodies are in work already."),
+                            **_error("Too many requests are in work already."),
                             "headers": {
                                 "retry-after": {
                                     "description": "Seconds after which trying again may help.",
@@ -86,7 +91,7 @@ def describe(package: Package, max_body: int, max_records: int) -> dict[str, Any
                 }
             }
         },
-        "components": {"schemas": {"Record": _record(package), **answered, "Error": _ERROR}},
+        "components": {"schemas": {"Record": _record(steps), **answered, "Error": _ERROR}},
     }
 
 
@@ -98,10 +103,10 @@ def _example(package: Package) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     )
 
 
-def _request(package: Package) -> dict[str, Any]:
+def _request(steps: Steps) -> dict[str, Any]:
     many = {"type": "array", "items": _ref("Record"), "minItems": 1}
     shapes = [_ref("Record"), many]
-    if all(field.name != "records" for field in package.inputs):
+    if all(field.name != "records" for field in steps.inputs):
         shapes.append(
             {
                 "type": "object",
@@ -124,16 +129,16 @@ def _parameters(package: Package) -> list[dict[str, Any]]:
     return [{"name": "explain", "in": "query", "description": description, "schema": schema}]
 
 
-def _record(package: Package) -> dict[str, Any]:
+def _record(steps: Steps) -> dict[str, Any]:
     return {
-        **_object({field.name: _column(field) for field in package.inputs}),
+        **_object({field.name: _column(field) for field in steps.inputs}),
         "description": "A value for every column; null where it is not known.",
     }
 
 
-def _answers(package: Package) -> dict[str, Any]:
+def _answers(package: Package, steps: Steps) -> dict[str, Any]:
     """The forms of a right answer, by name."""
-    answer = _answer(package)
+    answer = {**_answer(package), **{field.name: _column(field) for field in steps.gives}}
     names = {"name": {"const": package.name}, "version": {"const": package.version}}
     forms = {
         "One": _object({**names, **answer}),

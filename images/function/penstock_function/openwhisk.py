@@ -15,9 +15,9 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from penstock_function import archive, logs
-from penstock_function.exchange import ClientGoneError, Reply, read_body, respond, serve
+from penstock_function.call import ClientGoneError
+from penstock_function.exchange import Reply, read_body, respond, serve
 from penstock_function.package import Package, PackageError
-from penstock_function.prediction_log import Row
 from penstock_function.records import describe
 from penstock_function.service import Body, Refusal, Service, parse
 
@@ -106,32 +106,35 @@ class Run:
         async def work() -> Reply:
             if not self._init.done:
                 raise Refusal(403, "not_ready", "the function is not initialised: POST /init comes first")
-            answer, rows = await self._service.work(self._activate, await read_body(scope, receive, MAX_RUN))
-            return Reply(200, orjson.dumps(answer), rows=rows)
+            return await self._service.work(self._activate, await read_body(scope, receive, MAX_RUN))
 
         await serve(self._service, "/run", scope, send, work, _refusing, _end_of_activation)
 
-    def _activate(self, body: Body) -> tuple[dict[str, Any], list[Row]]:
+    def _activate(self, body: Body) -> Reply:
         activation = parse(body)
         value = _member(activation, "value")
         _in_time(activation)
+        named = activation.get("activation_id")
         # A web action adds what it knows of the HTTP request under these names.
         record = {name: entry for name, entry in value.items() if not name.startswith("__ow_")}
         try:
-            if self._explained(record):
-                return self._service.explain(record)
-            return self._service.predict(record)
+            asked = self._service.explain if self._explained(record) else self._service.predict
+            answer, rows = asked(record)
         except Refusal as refusal:
             # Not what was found there: it is the caller's, and logs are read by others.
             faults = [{key: fault[key] for key in ("row", "field", "expected")} for fault in refusal.faults]
-            logs.trouble(
-                "refused", activation_id=activation.get("activation_id"), kind=refusal.kind, faults=faults
-            )
+            logs.trouble("refused", activation_id=named, kind=refusal.kind, faults=faults)
             raise
+        except Exception as error:
+            error.add_note(f"activation {named}")  # stands in the log with the traceback
+            raise
+        return Reply(
+            200, orjson.dumps(answer), rows=rows, request_id=named if isinstance(named, str) else None
+        )
 
     def _explained(self, record: dict[str, Any]) -> bool:
-        """Take `explain` out of a value, unless the model has a column of that name. Raises Refusal (422)."""
-        if any(field.name == "explain" for field in self._service.served().inputs):
+        """Take `explain` out of a value, unless the function takes a column of that name. Raises Refusal (422)."""
+        if any(field.name == "explain" for field in self._service.steps.inputs):
             return False
         given = record.pop("explain", False)
         if given not in (True, False, "true", "false"):  # what a web action has of its query is text

@@ -22,6 +22,8 @@ MODEL = "model.onnx"
 SAMPLES = "samples.json"
 #: By the kind of runtime that a package is for, its file that holds the model. This one serves the first.
 MODELS = {"onnx": MODEL, "mleap": "model.zip"}
+#: The model among a function's steps.
+SCORE = "score"
 
 FieldType = Literal["string", "double", "float", "long", "int", "boolean"]
 Runtime = Literal["onnx", "mleap"]
@@ -30,6 +32,8 @@ Output = Literal["probability", "prediction"]
 
 # What goes into a URL, a response header and a metric's label must be harmless in all of them.
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_STEP = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
+_STEP_FILE = re.compile(rf"steps/{_STEP.pattern}/(step\.py|requirements\.txt)", re.ASCII)
 
 
 class PackageError(Exception):
@@ -81,6 +85,9 @@ class Package:
     log: Log | None
     samples: Samples
     model: bytes = field(repr=False)
+    #: The source of each step before the model and of each after it, by name, in their order.
+    before: Mapping[str, bytes] = field(repr=False)
+    after: Mapping[str, bytes] = field(repr=False)
 
     @classmethod
     def load(cls, path: str | Path, keys: Sequence[VerifyKey] = ()) -> Package:
@@ -125,6 +132,8 @@ class Package:
                     f"{name} is not the file that was packaged: its sha256 is {found}, {MANIFEST} says {expected};"
                     " build the package again"
                 )
+        steps = manifest.get("steps") or [SCORE]
+        place = steps.index(SCORE)
         return cls(
             name=manifest["name"],
             version=manifest["version"],
@@ -140,7 +149,24 @@ class Package:
             log=_log(manifest.get("log")),
             samples=_samples(content[SAMPLES]),
             model=content[MODELS[manifest["runtime"]]],
+            before={name: content[source_of(name)] for name in steps[:place]},
+            after={name: content[source_of(name)] for name in steps[place + 1 :]},
         )
+
+
+def source_of(step: str) -> str:
+    """The file of a step's code, below the package."""
+    return f"steps/{step}/step.py"
+
+
+def libraries_of(step: str) -> str:
+    """The file of the lock of a step's libraries, where it has any."""
+    return f"steps/{step}/requirements.txt"
+
+
+def is_step_file(name: str) -> bool:
+    """Whether a package may hold a file of that name as part of a step."""
+    return bool(_STEP_FILE.fullmatch(name))
 
 
 def _check_signature(data: bytes, read: Callable[[str], bytes], keys: Sequence[VerifyKey]) -> None:
@@ -212,11 +238,15 @@ def _faults(manifest: Mapping[str, Any]) -> list[str]:
     number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
     check("tolerance", number and 0 <= cast("float", tolerance) < 1, "a number from 0 to below 1")
     check("environment", isinstance(manifest.get("environment", {}), dict), "an object")
-    check(
-        "files",
-        _digests(manifest.get("files"), model),
-        f"a sha256 for each of {model} and {SAMPLES}, and no other file",
-    )
+    steps = manifest.get("steps")
+    if check("steps", _is_steps(steps), f"nothing, or different names of steps, {SCORE!r} among them"):
+        own = [name for name in steps or () if name != SCORE]
+        needed = {model, SAMPLES, *map(source_of, own)}
+        check(
+            "files",
+            _digests(manifest.get("files"), needed, set(map(libraries_of, own))),
+            f"a sha256 for each of {', '.join(sorted(needed))}, and no other file but the steps' requirements.txt",
+        )
     check(
         "classes",
         _classes(manifest.get("classes"), manifest.get("task")),
@@ -270,10 +300,19 @@ def _is_log(log: Any, inputs: Sequence[Any]) -> bool:
     )
 
 
-def _digests(files: Any, model: str) -> bool:
+def _is_steps(steps: Any) -> bool:
+    return steps is None or (
+        isinstance(steps, list)
+        and all(isinstance(name, str) and _STEP.fullmatch(name) for name in steps)
+        and len(set(steps)) == len(steps)
+        and SCORE in steps
+    )
+
+
+def _digests(files: Any, needed: set[str], allowed: set[str]) -> bool:
     return (
         isinstance(files, dict)
-        and set(files) == {model, SAMPLES}
+        and needed <= set(files) <= needed | allowed
         and all(isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) for value in files.values())
     )
 

@@ -18,15 +18,11 @@ import orjson
 
 from penstock_function.metrics import Metrics, score_of
 from penstock_function.package import Field, FieldType, Package
+from penstock_function.records import CONVERT
 from penstock_function.spool import Spool
 
 #: The format of a segment: its first line describes the columns, each further one is a row.
 FORMAT = 1
-
-# A number may come as 3 or as 3.0: in the log a column has one type.
-_CONVERT: dict[FieldType, Callable[[Any], Any]] = {
-    "string": str, "double": float, "float": float, "long": int, "int": int, "boolean": bool,
-}  # fmt: skip
 
 Row = bytes
 
@@ -42,7 +38,7 @@ class PredictionLog:
         shown = [(field, field.name in package.log.sensitive) for field in package.inputs]
         shown = [(field, hashed) for field, hashed in shown if key or not hashed]
         self._columns = [
-            (field.name, _hashing(field, key) if hashed else _CONVERT[field.type]) for field, hashed in shown
+            (field.name, _hashing(field, key) if hashed else CONVERT[field.type]) for field, hashed in shown
         ]
         inputs = [{"name": field.name, "type": "string" if hashed else field.type} for field, hashed in shown]
         whole = all(type(value) is int for value in package.classes)
@@ -89,7 +85,7 @@ class PredictionLog:
         prediction = answer["prediction"]
         return orjson.dumps(
             {
-                "prediction": None if prediction is None else _CONVERT[self._prediction](prediction),
+                "prediction": None if prediction is None else CONVERT[self._prediction](prediction),
                 "score": None if self._score is None else self._score(answer),
                 "inputs": {
                     name: None if record[name] is None else convert(record[name])
@@ -101,5 +97,5 @@ class PredictionLog:
 
 def _hashing(field: Field, key: str | None) -> Callable[[Any], str]:
     """The keyed hash of a column's values: its name is hashed too, so that columns cannot be told to hold the same."""
-    secret, convert = (key or "").encode(), _CONVERT[field.type]
+    secret, convert = (key or "").encode(), CONVERT[field.type]
     return lambda value: hmac.digest(secret, orjson.dumps([field.name, convert(value)]), "sha256").hex()

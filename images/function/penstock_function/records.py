@@ -54,6 +54,10 @@ _JSON: dict[FieldType, Any] = {
     "int": int | None,
     "boolean": bool | None,
 }
+#: A number may come as 3 or as 3.0: by these a value has its column's type.
+CONVERT: dict[FieldType, Callable[[Any], Any]] = {
+    "string": str, "double": float, "float": float, "long": int, "int": int, "boolean": bool,
+}  # fmt: skip
 # What JSON writes with an escape.
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 # The types that the fast path takes without looking at each value.
@@ -125,7 +129,7 @@ class Encoder:
         """
         columns = self._plain(records)
         if columns is None:
-            faults = self._faults(records)
+            faults = self.faults(records)
             if faults:
                 raise InputError(faults)
             columns = self._exact(records)
@@ -149,6 +153,17 @@ class Encoder:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         return list(map(msgspec.structs.astuple, rows))
+
+    def row(self, record: Mapping[str, Any]) -> Row | None:
+        """As `read`, of one record that is parsed already."""
+        if len(record) != len(self._fields):
+            return None
+        try:
+            row = self._values(record)
+        except KeyError:
+            return None
+        usual = all(type(value) in plain for value, (_, _, plain) in zip(row, self._plans, strict=True))
+        return row if usual else None
 
     def columns(self, rows: Sequence[Row]) -> Columns | None:
         """The columns of one or more rows that were read, or None where a value may be out of range."""
@@ -209,7 +224,8 @@ class Encoder:
             matrix[row] = matrix[row].astype(np.float32)
         columns.update(zip(self._number_names, matrix, strict=True))
 
-    def _faults(self, records: Sequence[Mapping[str, Any]]) -> list[Fault]:
+    def faults(self, records: Sequence[Any]) -> list[Fault]:
+        """What is wrong with records, by the exact rule; nothing where they can be encoded."""
         faults: list[Fault] = []
 
         def full(row: int, field: str, found: str, expected: str) -> bool:

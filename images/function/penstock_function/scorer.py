@@ -93,6 +93,10 @@ class Scorer:
         rows = self.encoder.read(body) if body[:1] == b"{" else None
         return rows[0] if rows else None
 
+    def row(self, record: Mapping[str, Any]) -> Row | None:
+        """The row of one record, for `score_rows`; None as in `score_json`."""
+        return self.encoder.row(record)
+
     def score_rows(self, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
         """The answer to each of one or more rows, as `score` gives it; None for one that must be looked at alone."""
         columns = self.encoder.columns(rows)

@@ -18,6 +18,7 @@ from penstock_function.prediction_log import PredictionLog
 from penstock_function.prediction_log import Row as LoggedRow
 from penstock_function.records import Fault, InputError, Row, describe
 from penstock_function.scorer import Scorer
+from penstock_function.steps import Steps
 
 if TYPE_CHECKING:
     from nacl.signing import VerifyKey
@@ -36,6 +37,9 @@ MAX_RECORDS = 100_000
 # How many of those may be in work or wait for it: as parsed JSON they take up to 200 MB each, and the last of them
 # waits some seconds.
 MAX_LARGE = 4
+
+# A user's steps may take long, or wait: they never hold up the event loop. So many small requests may be at them.
+MAX_STEPPED = 64
 
 VERSION_HEADER = b"x-penstock-version"
 _EXPECTED = 'one record (a JSON object), an array of records, or {"records": [...]}'
@@ -61,6 +65,29 @@ class Refusal(Exception):
         return {"error": str(self), "faults": self.faults} if self.faults else {"error": str(self)}
 
 
+class Lane:
+    """A thread that takes one request after another."""
+
+    def __init__(self) -> None:
+        # One thread: scoring two bodies at once would only make both late.
+        self.thread = ThreadPoolExecutor(1, "score")
+        self.in_work = 0
+
+    async def run(self, function: Callable[[Body], T], body: Body, limit: int) -> T:
+        """`function(body)` in its turn. Raises Refusal (503) where `limit` requests are in work or wait for it."""
+        if self.in_work >= limit:
+            sentence = f"{limit} such requests are in work already: try again"
+            raise Refusal(503, "busy", sentence, retry_after=1)
+        self.in_work += 1
+        working = asyncio.get_running_loop().run_in_executor(self.thread, function, body)
+        # A caller that gives up leaves its body in the thread's queue: its place is free once the thread has had it.
+        working.add_done_callback(self._worked)
+        return await asyncio.shield(working)
+
+    def _worked(self, _: asyncio.Future[Any]) -> None:
+        self.in_work -= 1
+
+
 class Scored(NamedTuple):
     """The answers to the records of a request, and the rows that are logged of them once it is answered."""
 
@@ -83,17 +110,18 @@ class Service:
         self._spool = spool
         self._log_key = log_key
         self._log: PredictionLog | None = None
-        self._in_work = 0
-        self.metrics = Metrics(lambda: self._in_work)
+        self._large, self._stepped = Lane(), Lane()
+        self.metrics = Metrics(lambda: self._large.in_work)
         self.reason = "no package yet: waiting for POST /init"
         self._scorer: Scorer | None = None
+        # The same where no step stands around the model: the usual request then has a shorter way.
+        self._plain: Scorer | None = None
+        self._steps: Steps | None = None
         self._explainer: Explainer | None = None
         self._names: dict[str, Any] = {}
         self._wraps = True
         self.headers: list[tuple[bytes, bytes]] = []
         self._batches = Batches(self._score_batch)
-        # One thread: scoring two large bodies at once would only make both late.
-        self._large = ThreadPoolExecutor(1, "score")
 
     @property
     def package(self) -> Package | None:
@@ -110,6 +138,17 @@ class Service:
             raise Refusal(503, "not_ready", f"the function is not ready: {self.reason}")
         return self._scorer.package
 
+    @property
+    def steps(self) -> Steps:
+        """What stands around the model of the package that answers: it says what the function takes and gives.
+
+        Raises:
+            Refusal: 503 while there is none.
+        """
+        self.served()
+        assert self._steps is not None
+        return self._steps
+
     def serve(self, package: Package) -> None:
         """Prove `package`, then answer with it.
 
@@ -119,18 +158,21 @@ class Service:
         try:
             scorer = Scorer(package)
             scorer.prove()
+            steps = Steps(package)
             explainer = Explainer(scorer) if hindrance(package) is None else None
         except PackageError as error:
             self.reason = str(error)
             raise
         self._names = {"name": package.name, "version": package.version}
-        # A model may have a column of that name; then an object is always one record.
-        self._wraps = all(field.name != "records" for field in package.inputs)
+        # A function may take a column of that name; then an object is always one record.
+        self._wraps = all(field.name != "records" for field in steps.inputs)
         self.headers = [(VERSION_HEADER, package.version.encode("ascii"))]
         self.metrics.serves(package)
         if package.log is not None and self._spool is not None:
             self._log = PredictionLog(package, self._spool, self._log_key, self.metrics)
-        self._scorer, self._explainer = scorer, explainer
+        self._steps, self._explainer = steps, explainer
+        self._plain = scorer if steps.alone else None
+        self._scorer = scorer
 
     def log(self, rows: Sequence[LoggedRow], request: str | None, seconds: float) -> None:
         """Log rows of a request that has been answered (PredictionLog.write)."""
@@ -169,26 +211,23 @@ class Service:
             raise _misshapen(
                 describe(value), "one record (a JSON object), as answers are explained one by one"
             )
-        answers, rows = self.score([value])
-        return {**self._one(answers), "explanation": self._explainer.explain(value)}, rows
+        records, answers = self._answered([value])
+        explanation = self._explainer.explain(records[0])
+        answers, rows = self._scored(records, answers)
+        return {**self._one(answers), "explanation": explanation}, rows
 
     async def work(self, function: Callable[[Body], T], body: Body, times: int = 1) -> T:
-        """`function(body)`, on a thread if it would hold up the event loop: if the body is large, or is scored many `times`.
+        """`function(body)`, on a thread if it would hold up the event loop: if the body is large, or is scored many `times`, or
+        goes through steps.
 
         Raises:
-            Refusal: 503 while MAX_LARGE of those are in work or wait; and what `function` raises.
+            Refusal: 503 while too many of those are in work or wait; and what `function` raises.
         """
-        if len(body) * times <= INLINE_BODY:
-            return function(body)
-        if self._in_work >= MAX_LARGE:
-            raise Refusal(
-                503, "busy", f"{MAX_LARGE} large requests are in work already: try again", retry_after=1
-            )
-        self._in_work += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._large, function, body)
-        finally:
-            self._in_work -= 1
+        if len(body) * times > INLINE_BODY:
+            return await self._large.run(function, body, MAX_LARGE)
+        if self._plain is None and self._scorer is not None:
+            return await self._stepped.run(function, body, MAX_STEPPED)
+        return function(body)
 
     async def answer(self, body: Body) -> tuple[bytes, list[LoggedRow]]:
         """As `predict`, from JSON to JSON: one small record in a batch with those that others sent, a large body on a thread.
@@ -197,9 +236,9 @@ class Service:
             Refusal: also 400 when the body is not JSON.
         """
         if (
-            self._scorer is not None
+            self._plain is not None
             and len(body) <= INLINE_BODY
-            and (row := self._scorer.read(body)) is not None
+            and (row := self._plain.read(body)) is not None
         ):
             answer = await self._batches.answer(row)
             if answer is not None:
@@ -208,9 +247,9 @@ class Service:
 
     def _score_batch(self, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
         self.metrics.batched(len(rows))
-        assert self._scorer is not None
+        assert self._plain is not None
         try:
-            return self._scorer.score_rows(rows)
+            return self._plain.score_rows(rows)
         except Exception:  # whose row it was comes out where each is scored alone
             return [None] * len(rows)
 
@@ -222,7 +261,7 @@ class Service:
         """
         # Each record has a brace: where there are too many of them, the records are parsed and counted.
         few = len(body) <= MAX_RECORDS or body.count(b"{") <= MAX_RECORDS
-        answers = self._scorer.score_json(body) if few and self._scorer is not None else None
+        answers = self._plain.score_json(body) if few and self._plain is not None else None
         if answers is None:
             answer, rows = self.predict(parse(body))
             return orjson.dumps(answer), rows
@@ -266,17 +305,40 @@ class Service:
         return value
 
     def score(self, records: Sequence[Mapping[str, Any]]) -> Scored:
-        """The answer to each of one or more records (Scorer.score), once there is a model; and what is logged of them.
+        """The answer to each of one or more records (Steps.around), once there is a model; and what is logged of them.
 
         Raises:
-            Refusal: 422 when the records do not fit the model, 413 when they are more than MAX_RECORDS.
+            Refusal: 422 when the records do not fit the function, 413 when they are more than MAX_RECORDS.
+            StepError: a step failed.
         """
+        return self._scored(*self._answered(records))
+
+    async def score_together(self, records: Sequence[Mapping[str, Any]]) -> Scored:
+        """As `score`, where no step stands around the model: one record alone in a batch with those that others sent.
+
+        Raises:
+            Refusal: as `score` does.
+        """
+        assert self._plain is not None
+        if len(records) == 1 and (row := self._plain.row(records[0])) is not None:
+            answer = await self._batches.answer(row)
+            if answer is not None:
+                return self._scored(records, [answer])
+        return self.score(records)
+
+    def _answered(
+        self, records: Sequence[Mapping[str, Any]]
+    ) -> tuple[Sequence[Mapping[str, Any]], list[dict[str, Any]]]:
+        """The model's records of a request's, and the answers."""
         assert self._scorer is not None
+        assert self._steps is not None
         check_count(len(records))
         try:
-            answers = self._scorer.score(records)
+            return self._steps.around(records, self._scorer.score)
         except InputError as error:
             raise Refusal(422, "input", str(error), error.faults) from error
+
+    def _scored(self, records: Sequence[Mapping[str, Any]], answers: list[dict[str, Any]]) -> Scored:
         self.metrics.scored(answers)
         return Scored(answers, [] if self._log is None else self._log.sample(lambda: records, answers))
 

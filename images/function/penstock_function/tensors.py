@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from penstock_function.package import FieldType
+from penstock_function.package import Field, FieldType
 from penstock_function.records import describe
 from penstock_function.service import Refusal
 
@@ -47,20 +47,24 @@ class Tensor:
         """The values in row-major order."""
         return [value for row in self.values for value in row] if len(self.shape) > 1 else self.values
 
-    def to_bytes(self) -> bytes:
-        """The values as the binary extension has them: little-endian, text with its length before it.
+    def filled(self) -> list[Any]:
+        """As `flat`, for what has no null: NaN says that there is no answer, and text is UTF-8.
 
         Raises:
-            Refusal: 422 where a row has no answer, and these bytes have no way to say so.
+            Refusal: 422 where a row has no answer, and its type has no way to say so.
         """
         values = self.flat()
-        if self.datatype == "FP64":
-            return np.array([math.nan if value is None else value for value in values], dtype="<f8").tobytes()
+        if self.datatype in ("FP64", "FP32"):
+            return [math.nan if value is None else value for value in values]
         if None in values:
             raise Refusal(422, "input", f"row {values.index(None)} has no {self.name}: ask for it as JSON")
+        return [str(value).encode() for value in values] if self.datatype == "BYTES" else values
+
+    def to_bytes(self) -> bytes:
+        """`filled` as the binary extension has it: little-endian, text with its length before it."""
+        values = self.filled()
         if self.datatype == "BYTES":
-            texts = [str(value).encode() for value in values]
-            return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
+            return b"".join(_LENGTH.pack(len(text)) + text for text in values)
         return np.array(values, dtype=_BINARY[self.datatype]).tobytes()
 
 
@@ -76,7 +80,7 @@ def column(tensor: Any, position: int, rest: memoryview) -> tuple[str, list[Any]
     name, datatype = tensor.get("name"), tensor.get("datatype")
     if not isinstance(name, str):
         raise malformed(f"{where}.name is {describe(name)}, expected the name of a column")
-    where = f"the input {name[:100]!r}"
+    where = said(name)
     if not isinstance(datatype, str) or (datatype != "BYTES" and datatype not in _BINARY):
         raise malformed(
             f"the datatype of {where} is {describe(datatype)}, expected BYTES or {', '.join(_BINARY)}"
@@ -92,6 +96,11 @@ def column(tensor: Any, position: int, rest: memoryview) -> tuple[str, list[Any]
     if len(values) != rows:
         raise malformed(f"{where} has {len(values)} values, and its shape says {rows}")
     return name, values, size or 0
+
+
+def said(name: str) -> str:
+    """What sentences call an input."""
+    return f"the input {name[:100]!r}"
 
 
 def _rows(shape: Any, where: str) -> int:
@@ -127,7 +136,12 @@ def _from_bytes(data: memoryview, datatype: str, where: str) -> list[Any]:
             f"{where} has {len(data)} bytes, which is no multiple of the {dtype.itemsize} of {datatype}"
         )
     values: list[Any] = np.frombuffer(data, dtype).tolist()
-    return [None if value != value else value for value in values] if dtype.kind == "f" else values
+    return nulls(values) if dtype.kind == "f" else values
+
+
+def nulls(values: Iterable[float]) -> list[float | None]:
+    """Numbers with None for NaN."""
+    return [None if value != value else value for value in values]
 
 
 def _texts(data: memoryview, where: str) -> list[str]:
@@ -139,22 +153,36 @@ def _texts(data: memoryview, where: str) -> list[str]:
         place += _LENGTH.size
         if place + length > len(data):
             raise malformed(f"{where} ends within a text of {length} bytes")
-        try:
-            texts.append(str(data[place : place + length], "utf-8"))
-        except UnicodeDecodeError:
-            raise malformed(f"{where} holds a text that is not UTF-8") from None
+        texts.append(text(data[place : place + length], where))
         place += length
     return texts
 
 
-def outputs(answers: Sequence[Mapping[str, Any]], labels: Sequence[Any]) -> list[Tensor]:
-    """The answers to N records as tensors: `prediction` [N] and, where shown, `probability` [N, K] in the order of `labels`."""
+def text(data: bytes | memoryview, where: str) -> str:
+    """The text of an input as UTF-8. Raises Refusal (400) where it is none."""
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError:
+        raise malformed(f"{where} holds a text that is not UTF-8") from None
+
+
+def outputs(
+    answers: Sequence[Mapping[str, Any]], labels: Sequence[Any], gives: Sequence[Field] = ()
+) -> list[Tensor]:
+    """The answers to N records as tensors: `prediction` [N] and, where shown, `probability` [N, K] in the order of `labels`.
+
+    Then what steps give beside, each [N].
+    """
     rows = len(answers)
     kind = "FP64" if not labels else "INT64" if all(type(label) is int for label in labels) else "BYTES"
     made = [Tensor("prediction", kind, [rows], [answer["prediction"] for answer in answers])]
     if "probability" in answers[0]:
         values = [list(answer["probability"].values()) for answer in answers]
         made.append(Tensor("probability", "FP64", [rows, len(labels)], values))
+    for field in gives:
+        made.append(
+            Tensor(field.name, DATATYPES[field.type], [rows], [answer[field.name] for answer in answers])
+        )
     return made
 
 

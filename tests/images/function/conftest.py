@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,18 @@ def linear_graph(task: str) -> bytes:
     return model.SerializeToString()
 
 
-def write_package(folder: Path, manifest: dict[str, Any], model: bytes, samples: dict[str, Any]) -> Path:
-    """Write the three files of a package into `folder`, with the digests of what is written."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_package(
+    folder: Path,
+    manifest: dict[str, Any],
+    model: bytes,
+    samples: dict[str, Any],
+    steps: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the files of a package into `folder`, with the digests of what is written; `steps` are sources by name."""
     content = {"model.onnx": model, "samples.json": json.dumps(samples).encode()}
+    content |= {f"steps/{name}/step.py": source.encode() for name, source in (steps or {}).items()}
     for name, data in content.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     files = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
     (folder / "function.json").write_text(json.dumps({**manifest, "files": files}))
@@ -124,9 +131,19 @@ def write_package(folder: Path, manifest: dict[str, Any], model: bytes, samples:
 
 @pytest.fixture
 def make_package(tmp_path: Path) -> MakePackage:
-    """Writes a package of the linear model; keyword arguments replace entries of its function.json."""
+    """Writes a package of the linear model; keyword arguments replace entries of its function.json.
 
-    def make(samples: dict[str, Any] | None = None, model: bytes | None = None, **changes: Any) -> Path:
+    `before` and `after` are the sources of steps by name.
+    """
+
+    def make(
+        samples: dict[str, Any] | None = None,
+        model: bytes | None = None,
+        before: Mapping[str, str] | None = None,
+        after: Mapping[str, str] | None = None,
+        **changes: Any,
+    ) -> Path:
+        before, after = before or {}, after or {}
         task = changes.get("task", "binary")
         manifest = {
             "format": 1,
@@ -140,6 +157,7 @@ def make_package(tmp_path: Path) -> MakePackage:
             "output": "prediction" if task == "regression" else "probability",
             "tolerance": 1e-6,
             "environment": {"pyspark": "4.1.4"},
+            "steps": [*before, "score", *after],
             **changes,
         }
         folder = tmp_path / f"package-{len(list(tmp_path.iterdir()))}"
@@ -148,6 +166,7 @@ def make_package(tmp_path: Path) -> MakePackage:
             manifest,
             linear_graph(task) if model is None else model,
             default_samples(manifest) if samples is None else samples,
+            {**before, **after},
         )
 
     return make
@@ -236,8 +255,8 @@ def zipped() -> Callable[[Path], bytes]:
     def pack(folder: Path) -> bytes:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(folder.iterdir()):
-                archive.write(path, path.name)
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+                archive.write(path, path.relative_to(folder))
         return buffer.getvalue()
 
     return pack

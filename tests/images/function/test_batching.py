@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from penstock_function.app import build
 from penstock_function.batching import MAX_BATCH, Batches
 from tests.images.function.conftest import CARRIERS, Client
+from tests.images.function.test_open_inference import INFER, tensors
 
 #: What makes a record one that must be looked at alone, with the status that it then gets.
 ODD = [
@@ -27,13 +28,13 @@ ODD = [
 ]
 
 
-def at_once(client: Client, records: Sequence[Any]) -> list[httpx.Response]:
-    """The answers to records that arrive together, each in a request of its own."""
+def at_once(client: Client, bodies: Sequence[Any], path: str = "/predict") -> list[httpx.Response]:
+    """The answers to requests that arrive together."""
 
     async def ask() -> list[httpx.Response]:
         transport = httpx.ASGITransport(build(client.service))
         async with httpx.AsyncClient(transport=transport, base_url="http://function", timeout=60) as caller:
-            return list(await asyncio.gather(*(caller.post("/predict", json=record) for record in records)))
+            return list(await asyncio.gather(*(caller.post(path, json=body) for body in bodies)))
 
     return asyncio.run(ask())
 
@@ -60,6 +61,21 @@ def test_requests_at_once_share_a_batch(client: Any, right: dict[str, Any]) -> N
         client.post("/predict", json=record).json() for record in records
     ]
     assert "penstock_rows_count 400.0" in client.get("/metrics").text
+
+
+def test_tensors_of_one_row_share_a_batch(client: Any, right: dict[str, Any]) -> None:
+    """By the Open Inference Protocol too; what the model refuses among them harms no other."""
+    records = [
+        {**right, "carrier": [*CARRIERS, "nobody"][number % 4], "distance": number / 7}
+        for number in range(100)
+    ]
+    requests = [{"id": str(number), "inputs": tensors([record])} for number, record in enumerate(records)]
+    together = at_once(client, requests, INFER)
+    count, total = batches(client)
+    assert total == 100
+    assert count < 50
+    assert [each.status_code for each in together] == [200, 200, 200, 400] * 25
+    assert [each.json() for each in together] == [client.post(INFER, json=each).json() for each in requests]
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -24,18 +24,26 @@ def size(number: int) -> str:
     return f"{number // 2**20} MiB" if number % 2**20 == 0 else f"{number // 2**10} KiB"
 
 
+#: What the connection bounds, which the runtime and the host share.
+HEAD = {
+    "a request's line and headers": size(connection.MAX_HEAD),
+    "until they have come": f"{connection.HEAD_SECONDS:g} s",
+}
+
+
 def test_the_runtimes_limits_are_those_of_the_page() -> None:
     """One row each, and no other."""
     assert tables()[0] == {
-        "a request's line and headers": size(connection.MAX_HEAD),
-        "until they have come": f"{connection.HEAD_SECONDS:g} s",
+        **HEAD,
         "a body": size(app.MAX_BODY),
         "a body of `/run`": size(openwhisk.MAX_RUN),
         "a body of `/init`": size(openwhisk.MAX_INIT),
         "the package in it, unpacked": size(archive.MAX_UNPACKED),
+        "files in it": str(archive.MAX_FILES),
         "until a body has come": f"{exchange.BODY_SECONDS:g} s",
         "records of a request": f"{service.MAX_RECORDS:,}".replace(",", " "),
         f"bodies of more than {size(service.INLINE_BODY)}, in work or waiting": str(service.MAX_LARGE),
+        "smaller ones at a function's steps, in work or waiting": str(service.MAX_STEPPED),
         "faults that are told": str(records.MAX_FAULTS),
         "requests in hand when it is ended": f"{__main__.DRAIN_SECONDS} s",
     }
@@ -50,4 +58,4 @@ def test_the_hosts_limits_are_those_of_the_page() -> None:
         size(value) if name.endswith("bytes") else f"{value:g} s" if name.endswith("seconds") else str(value)
         for name, value in guards.items()
     ]
-    assert list(tables()[1].values()) == shown
+    assert list(tables()[1].values()) == [*HEAD.values(), *shown]

@@ -223,6 +223,20 @@ def test_a_wrong_length_of_the_json_is_refused(client: Any, right: dict[str, Any
     assert response.status_code == 400
 
 
+def test_a_timeout_that_passed(client: Any, right: dict[str, Any]) -> None:
+    """A request for which nobody waits any more is not scored; one with time left is, and 0 is no bound."""
+    request = {"inputs": tensors([right])}
+    answer = post(client, {**request, "parameters": {"timeout": 1}})
+    assert (answer.status_code, "timeout passed" in answer.json()["error"]) == (504, True)
+    assert post(client, {**request, "parameters": {"timeout": 60_000_000}}).status_code == 200
+    assert post(client, {**request, "parameters": {"timeout": 0}}).status_code == 200
+    for wrong in ("soon", -1, 0.5, True):
+        assert (
+            "expected microseconds"
+            in post(client, {**request, "parameters": {"timeout": wrong}}).json()["error"]
+        )
+
+
 def test_an_output_that_is_not_there(client: Any, right: dict[str, Any]) -> None:
     """It is named with those that are."""
     response = post(client, {"inputs": tensors([right]), "outputs": [{"name": "raw"}]})

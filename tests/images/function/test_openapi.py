@@ -13,6 +13,7 @@ import pytest
 
 from penstock_function import openapi
 from penstock_function.package import Package
+from penstock_function.steps import Steps
 
 # What the schema cannot say: the model refuses categories that it was not trained on.
 _FUZZ = """
@@ -78,27 +79,55 @@ def test_errors_fit_their_schema(client: Any) -> None:
 
 def test_answers_follow_the_task(make_package: Callable[..., Path]) -> None:
     """A regression's answer is a number, a text class an enum, and without probabilities none are described."""
-    regression = openapi.describe(Package.load(make_package(task="regression")), 1, 1)
+    package = Package.load(make_package(task="regression"))
+    regression = openapi.describe(package, Steps(package), 1, 1)
     one = regression["components"]["schemas"]["One"]["properties"]
     assert one["prediction"]["type"] == ["number", "null"]
     assert "probability" not in one
-    named = openapi.describe(
-        Package.load(make_package(classes=["on time", "late"], output="prediction")), 1, 1
-    )
+    package = Package.load(make_package(classes=["on time", "late"], output="prediction"))
+    named = openapi.describe(package, Steps(package), 1, 1)
     one = named["components"]["schemas"]["One"]["properties"]
     assert one["prediction"] == {"enum": ["on time", "late", None]}
     assert "probability" not in one
 
 
-@pytest.mark.parametrize("task", ["binary", "regression"])
+_LENGTH = """
+TAKES = {"word": "string", "ratio": "float"}
+GIVES = {"seats": "long"}
+EXAMPLES = [({"word": "four", "ratio": 0.5}, {"seats": 4})]
+
+def run(record):
+    if record["word"] is None:
+        raise ValueError("no word")
+    return {"seats": len(record["word"])}
+"""
+_KINDS = """
+TAKES = {"prediction": "double", "word": "string"}
+GIVES = {"kind": "string", "large": "boolean", "half": "double"}
+EXAMPLES = [({"prediction": 3, "word": "x"}, {"kind": "x", "large": False, "half": 1.5})]
+
+def run(record):
+    return {"kind": record["word"], "large": record["prediction"] > 10, "half": record["prediction"] / 2}
+"""
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"task": "binary"},
+        {"task": "regression"},
+        {"task": "regression", "before": {"length": _LENGTH}, "after": {"kinds": _KINDS}},
+    ],
+    ids=["binary", "regression", "steps"],
+)
 def test_the_runtime_keeps_to_its_description(
-    start: Callable[..., Any], make_package: Callable[..., Path], tmp_path: Path, task: str
+    start: Callable[..., Any], make_package: Callable[..., Path], tmp_path: Path, made: dict[str, Any]
 ) -> None:
     """Over a socket, whatever fits the description is taken and whatever does not is refused, each as described.
 
     Never a 500, a status, type or field that it does not name, or an answer later than ten seconds.
     """
-    process = start("--package", str(make_package(task=task)))
+    process = start("--package", str(make_package(**made)))
     (tmp_path / "fuzz.toml").write_text(_FUZZ)
     command = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", "fuzz.toml", "run", f"{process.url}/openapi.json",

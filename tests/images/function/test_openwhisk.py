@@ -190,3 +190,19 @@ def test_a_deadline_that_has_not(client: Any, right: dict[str, Any], deadline: s
     client.post("/init", json=init_body())
     response = client.post("/run", json={**run_body(right), "deadline": deadline})
     assert response.json()["prediction"] == 1
+
+
+def test_a_broken_model_is_told_with_its_activation(
+    client: Any, right: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The log says in which activation the model failed; the runtime answers as what is broken, and lives."""
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("the graph broke")
+
+    client.post("/init", json=init_body())
+    with monkeypatch.context() as patch:
+        patch.setattr(client.service._scorer, "score", fail)
+        assert client.post("/run", json=run_body(right)).status_code == 500
+    assert "activation abc" in capfd.readouterr().err
+    assert client.post("/run", json=run_body(right)).status_code == 200

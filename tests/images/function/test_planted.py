@@ -1,4 +1,7 @@
-"""A package is data: whatever is planted in it, none of it is executed, and no file but its own is read."""
+"""A package is data: whatever is planted in it, none of it is executed, and no file but its own is read.
+
+But for its steps, which are code, have names of their own, and are read as nothing else (test_steps.py).
+"""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ values = st.one_of(
 @given(st.lists(st.fixed_dictionaries(dict.fromkeys(RIGHT, values)), min_size=1, max_size=4))
 def test_the_fast_way_agrees_with_the_exact_rule(records: list[dict[str, Any]]) -> None:
     """Looking at columns at once refuses and accepts the same records as looking at one value after another."""
-    wrong = ENCODER._faults(records)
+    wrong = ENCODER.faults(records)
     if wrong:
         with pytest.raises(InputError):
             ENCODER.encode(records)
@@ -209,6 +209,18 @@ def test_right_records_are_read_straight_from_json(records: list[dict[str, Any]]
 
 @given(
     records=st.lists(
+        st.fixed_dictionaries({name: st.none() | values for name, values in RIGHT_VALUES.items()}), min_size=1
+    )
+)
+def test_right_records_are_rows(records: list[dict[str, Any]]) -> None:
+    """Looked at one by one they give the columns that they give together."""
+    rows = [row for record in records if (row := ENCODER.row(record)) is not None]
+    assert len(rows) == len(records)
+    _same(ENCODER.columns(rows), ENCODER.encode(records))
+
+
+@given(
+    records=st.lists(
         st.fixed_dictionaries(
             {name: values | ANY_VALUE for name, values in RIGHT_VALUES.items()},
             optional={"other": ANY_VALUE},
@@ -218,10 +230,13 @@ def test_right_records_are_read_straight_from_json(records: list[dict[str, Any]]
     )
 )
 def test_any_records_are_read_right_or_not_at_all(records: list[dict[str, Any]]) -> None:
-    """Whatever stands in a body, reading it straight from JSON gives what the exact rule gives, or None."""
+    """Whatever stands in a body, reading it straight from JSON gives what the exact rule gives, or None; so does a row."""
     columns = ENCODER.decode(orjson.dumps(records))
     if columns is not None:
         _same(columns, ENCODER.encode(records))
+    row = ENCODER.row(records[0])
+    if row is not None and (columns := ENCODER.columns([row])) is not None:
+        _same(columns, ENCODER.encode(records[:1]))
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_what_passed_goes_live(shop: Shop, tmp_path: Path) -> None:
     assert ran.status == 0, ran.said
     assert ran.result is not None
     assert ran.result.summary["version"] == version
-    assert f"version 1 answers at {ran.result.summary['url']}/predict" in ran.said
+    assert f"version 1 answers at {ran.result.summary['url']}" in ran.said
     assert ran.result.summary["revision"] == EmbeddedTarget(shop.settings.host_state).status("shift").live
     assert answer(shop) == 1.0
 

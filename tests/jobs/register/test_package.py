@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.register.package import Manifest, fault, write
+from jobs.register.package import Manifest, fault, prove_steps, write
+from penstock.errors import UserCodeError
 from penstock_function.package import Log, Package
 from tests.jobs.small_packages import linear
 
@@ -68,3 +69,52 @@ def test_a_wrong_answer_is_told_not_raised(tmp_path: Path, samples: Path) -> Non
     assert said is not None
     assert "sample 0" in said
     assert "4.0" in said
+
+
+DOUBLE = """
+TAKES = {"half": "double"}
+GIVES = {"x": "double"}
+EXAMPLES = [({"half": 1}, {"x": 2})]
+
+def run(record):
+    return {"x": 2 * record["half"]}
+"""
+
+
+def stepped(folder: Path, samples: Path, source: str) -> Path:
+    """The package with a step before its model."""
+    step = folder / "given" / "step.py"
+    step.parent.mkdir(parents=True)
+    step.write_text(source)
+    manifest = Manifest(**{**vars(MANIFEST), "steps": ["double", "score"]})
+    model = linear({"x": 2.0, "seats": 1.0}).SerializeToString()
+    write(folder / "package", manifest, model, samples, {"steps/double/step.py": step})
+    return folder / "package"
+
+
+def test_a_package_holds_its_steps(tmp_path: Path, samples: Path) -> None:
+    """The runtime reads them, and their digests are the package's."""
+    package = stepped(tmp_path, samples, DOUBLE)
+    prove_steps(package)
+    assert Package.load(package).before == {"double": DOUBLE.encode()}
+    other = json.loads((stepped(tmp_path / "b", samples, f"# \n{DOUBLE}") / "function.json").read_text())
+    assert other["files"] != json.loads((package / "function.json").read_text())["files"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('{"x": 2}', '{"x": 3}', "example 0 of steps/double/step.py: found {'x': 2.0}, expected {'x': 3}"),
+        (
+            'GIVES = {"x": "double"}',
+            'GIVES = {"x": "float"}',
+            "double gives 'x' as float, which is taken as double",
+        ),
+        ("return", "raise", "steps/double/step.py"),
+    ],
+)
+def test_wrong_steps_are_refused(tmp_path: Path, samples: Path, old: str, new: str, said: str) -> None:
+    """No gate judges them: they are wrong or right, by their own examples and by the model's columns."""
+    with pytest.raises(UserCodeError, match="the steps of the function are refused") as refused:
+        prove_steps(stepped(tmp_path, samples, DOUBLE.replace(old, new)))
+    assert said in refused.value.message

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,14 @@ import pandas as pd
 import pytest
 
 from jobs.common.tracking import connect
+from penstock.errors import UserCodeError
 from penstock.registry import CHALLENGER, CHAMPION, KEY, WINDOW_END
 from penstock.signatures import SIGNING_KEY, generate
 from penstock_function.explanation import Explainer
 from penstock_function.package import Log, Package
 from penstock_function.scorer import Scorer
 from penstock_function.signature import public_keys
+from penstock_function.steps import Steps
 from tests.jobs.frames import frame_of
 from tests.jobs.registering import TASKS, Project
 from tests.jobs.small_models import FEATURES, table
@@ -74,6 +77,79 @@ def test_the_package_says_what_is_logged(project: Project) -> None:
     package = Package.load(project.path(project.register("flights", "good", log=asked), "package"))
     assert package.log == Log("flights", 0.5, frozenset({"origin"}))
     assert Package.load(project.path(project.register("delay", "good"), "package")).log is None
+
+
+STEPS = {
+    "clock": """
+TAKES = {"departure": "string"}
+GIVES = {"hour": "int"}
+EXAMPLES = [({"departure": "05:15"}, {"hour": 5})]
+
+def run(record):
+    return {"hour": int(record["departure"].split(":")[0])}
+""",
+    "band": """
+TAKES = {"probability": "object"}
+GIVES = {"band": "string"}
+EXAMPLES = [({"probability": {"0": 0.2, "1": 0.8}}, {"band": "high"})]
+
+def run(record):
+    return {"band": "high" if record["probability"]["1"] > 0.5 else "low"}
+""",
+}
+
+
+@pytest.fixture
+def stepped(project: Project, tmp_path: Path) -> Project:
+    """The installation with a root of its own, which has the steps."""
+    root = tmp_path / "root"
+    for name, source in STEPS.items():
+        (root / "steps" / name).mkdir(parents=True)
+        (root / "steps" / name / "step.py").write_text(source)
+    for name in ("jobs", "images", "penstock", "dags"):
+        (root / name).symlink_to(project.settings.root / name)
+    return Project(replace(project.settings, root=root), project.folder)
+
+
+def test_a_package_has_the_steps_that_the_spec_names(stepped: Project) -> None:
+    """A step before the model and one after it: the function takes what the first takes, and gives what the last gives."""
+    result = stepped.register("flights", "good", steps=["clock", "score", "band"])
+    package = Package.load(stepped.path(result, "package"))
+    steps = Steps(package)
+    assert {field.name for field in steps.inputs} == {*FEATURES, "departure"} - {"hour"}
+    record, answer = package.samples.records[0], package.samples.answers[0]
+    asked = {**record, "departure": f"{record['hour']}:30"}
+    del asked["hour"]
+    [model], [given] = steps.around([asked], Scorer(package).score)
+    assert model == record
+    assert given["probability"] == pytest.approx(answer["probability"], abs=1e-9)
+    assert given["band"] == ("high" if answer["probability"]["1"] > 0.5 else "low")
+
+
+def test_a_wrong_step_is_no_version(stepped: Project) -> None:
+    """The step is named with what it answered, or the library that it lacks; nothing is registered."""
+    band = stepped.settings.root / "steps/band/step.py"
+    band.write_text(STEPS["band"].replace("> 0.5", "> 0.9"))
+    with pytest.raises(
+        UserCodeError, match=r"example 0 of steps/band/step.py: found {'band': 'low'}, expected"
+    ):
+        stepped.register("flights", "good", steps=["clock", "score", "band"])
+    band.write_text(STEPS["band"])
+    band.with_name("requirements.txt").write_text("nowhere==1.5 --hash=sha256:00\n")
+    with pytest.raises(
+        UserCodeError, match=r"steps/band/requirements.txt asks for nowhere 1.5 \(here: none\)"
+    ):
+        stepped.register("flights", "good", steps=["clock", "score", "band"])
+    assert stepped.registry.versions("flights") == []
+
+
+def test_other_steps_than_were_planned_are_refused(stepped: Project) -> None:
+    """The job computes their digests from the files where it runs."""
+    item = stepped.register_item("flights", "good", steps=["clock", "score", "band"])
+    (stepped.settings.root / "steps/band/step.py").write_text(f"#\n{STEPS['band']}")
+    ran = stepped.driver("register", "flights").process(item, stepped.folder)
+    assert (ran.status, ran.outcome.kind) == (8, "key-mismatch")
+    assert "another steps/band than is here" in str(ran.outcome.message)
 
 
 def test_the_version_leads_to_everything(project: Project) -> None:

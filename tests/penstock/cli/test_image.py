@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from penstock import steps
 from penstock.settings import Settings
 from tests.penstock.cli.conftest import Penstock
 
@@ -24,7 +26,86 @@ def test_a_room_must_be_one(penstock: Penstock, shift: Settings) -> None:
     """Who mistypes it is told which there are."""
     ran = penstock("image", "room", "jobs")
     assert ran.code == 1
-    assert "expected one of job, airflow, function, machine" in ran.stderr
+    assert "expected one of job, airflow, function, function-grpc, machine" in ran.stderr
+
+
+#: Tells what it is to build, and gives what it pushes the number of that as its digest.
+_BUILDAH = """#!/bin/sh
+target= below= digest=
+for given; do
+    case "$before $given" in
+        "--target "*) target=$given ;;
+        *" --build-arg=BELOW="*) below=${given#*BELOW=} ;;
+        "--digestfile "*) digest=$given ;;
+    esac
+    before=$given
+done
+if [ "$1" = build ]; then
+    echo "$target" "$below" $(cd "$given" && find . -type f | grep -v -e app/penstock -e app/jobs -e app/images | sort) >> "$BUILT"
+else
+    echo "sha256:$(wc -l < "$BUILT")" > "$digest"
+fi
+"""
+
+
+@pytest.fixture
+def built(shift: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The pipeline's function has steps, two of them with libraries; what buildah is asked for stands in this file."""
+    (shift.root / "penstock").symlink_to(Path(__file__).parents[3] / "penstock")
+    one, two = (f"{name}=={number} --hash=sha256:00\n" for name, number in (("one", 1), ("two", 2)))
+    for name, lock in {"greet": one, "plain": None, "wave": one + two}.items():
+        (shift.steps / name).mkdir(parents=True)
+        (shift.steps / name / "step.py").write_text("")
+        if lock:
+            (shift.steps / name / "requirements.txt").write_text(lock)
+    spec = shift.dags / "shift" / "pipeline.py"
+    asked = 'Pipeline(function={"steps": ["greet", "plain", "score", "wave"]}, '
+    spec.write_text(spec.read_text().replace("Pipeline(", asked, 1))
+    programs, told = tmp_path / "programs", tmp_path / "built"
+    programs.mkdir()
+    (programs / "buildah").write_text(_BUILDAH)
+    (programs / "buildah").chmod(0o755)
+    monkeypatch.setenv("BUILT", str(told))
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+
+    def install(self: object, lock: Path, site: Path, *options: str) -> None:
+        site.mkdir()
+        for line in lock.read_text().splitlines() if options else []:
+            (site / f"{line.partition('=')[0]}.py").write_text("")
+
+    monkeypatch.setattr("penstock.images.Builder._install", install)
+    monkeypatch.setattr("penstock.images.Builder._jars", lambda self, room, target: [])
+    return told
+
+
+def test_a_function_image_has_a_layer_for_each_step(penstock: Penstock, shift: Settings, built: Path) -> None:
+    """On the function room's: the libraries that a step adds to it and to those before; a step without any adds none."""
+    ran = penstock("image", "function", "shift", "--registry", "r.example/t", "--json")
+    assert ran.code == 0, ran.stderr
+    assert ran.answer["image"] == "r.example/t/function-shift@sha256:3"
+    assert built.read_text().splitlines() == [
+        "function  ./sbom.json",
+        "function r.example/t/function@sha256:1 ./sbom.step-greet.json ./site/one.py",
+        "function r.example/t/function-shift@sha256:2 ./sbom.step-wave.json ./site/two.py",
+    ]
+    (shift.steps / "wave/requirements.txt").write_text("one==3 --hash=sha256:00\n")
+    ran = penstock("image", "function", "shift")
+    assert ran.code == 2
+    assert "one 3 (1 in steps/greet/requirements.txt)" in ran.stderr
+
+
+def test_a_pipelines_image_has_its_functions_steps(penstock: Penstock, shift: Settings, built: Path) -> None:
+    """Their files and their libraries, with which register runs their examples; the record knows them."""
+    ran = penstock("image", "build", "shift", "--registry", "r.example/t")
+    assert ran.code == 0, ran.stderr
+    layer = built.read_text().splitlines()[1].split()
+    assert layer[:2] == ["pipeline", "r.example/t/job@sha256:1"]
+    assert {path for path in layer if path.startswith(("./app/steps", "./site"))} == {
+        "./app/steps/greet/requirements.txt", "./app/steps/greet/step.py", "./app/steps/plain/step.py",
+        "./app/steps/wave/requirements.txt", "./app/steps/wave/step.py", "./site/one.py", "./site/two.py",
+    }  # fmt: skip
+    record = json.loads((shift.dags / "shift/image.json").read_text())
+    assert record["steps"] == {name: steps.digest(shift.steps, name) for name in ("greet", "plain", "wave")}
 
 
 def test_a_step_that_fails_records_nothing(

@@ -25,8 +25,8 @@ def zip_of(package: Path) -> bytes:
     """The package as a client sends it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for path in sorted(package.iterdir()):
-            archive.write(path, path.name)
+        for path in sorted(path for path in package.rglob("*") if path.is_file()):
+            archive.write(path, path.relative_to(package))
     return buffer.getvalue()
 
 

@@ -179,3 +179,11 @@ def test_a_damaged_pointer_is_told(host: RunningHost, make_function: MakeFunctio
     assert "traffic.json" in answer.json()["error"]
     assert host.route(revision).status_code == 200
     until(lambda: host.predict().status_code == 200, "it answers again")
+
+
+def test_the_head_of_a_request_is_bounded(host: RunningHost) -> None:
+    """Larger headers than any proxy lets through are a 400, and the connection ends."""
+    url = host.client.base_url
+    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 2**17 + b"\r\n\r\n")
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 400 ")

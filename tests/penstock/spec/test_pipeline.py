@@ -80,8 +80,11 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
     [
         ({"metric": "rmse"}, "allowed for task 'binary': roc_auc"),
         ({"function": {"bundle": "pmml"}}, "function.bundle: Input should be 'onnx' or 'mleap'"),
-        ({"function": {"bundle": "mleap", "log": 0.1}}, "bundle 'mleap' has no prediction log"),
-        ({"function": {"bundle": "mleap", "output": "prediction"}}, "judged by the probabilities"),
+        (
+            {"function": {"bundle": "mleap", "log": 0.1, "steps": ["own", "score"], "target": "openwhisk"}},
+            "bundle 'mleap' does not go with log, steps, target 'openwhisk'; allowed: 'onnx', or without",
+        ),
+        ({"function": {"bundle": "mleap", "output": "prediction"}}, "with output 'prediction' of classes;"),
         ({"direction": "minimize"}, "allowed 'maximize'"),
         ({"gates": {"holdout": {"rmse": "<= 3"}}}, "holdout names rmse"),
         (
@@ -116,6 +119,16 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
             "function: output 'probability' is for classes; allowed for task 'regression': 'prediction'",
         ),
         ({"task": "regression", "metric": "mae", "gates": {}, "balance": True}, "balances classes"),
+        (
+            {"function": {"steps": ["clock", "band"]}},
+            "function.steps: 'score', which is the model, must be among them, once (given: ['clock', 'band'])",
+        ),
+        ({"function": {"steps": ["score", "band", "score"]}}, "must be among them, once"),
+        ({"function": {"steps": ["band", "score", "band"]}}, "function.steps: given twice: band; a step may"),
+        (
+            {"function": {"steps": ["../band", "score"]}},
+            "function.steps.0: String should match pattern '^[a-z][a-z0-9_]{0,62}$' (given: '../band')",
+        ),
         ({"function": {"log": 1.5}}, "function.log: Input should be less than or equal to 1 (given: 1.5)"),
         (
             {"sources": [table("planes", connection="a", query="q")]},

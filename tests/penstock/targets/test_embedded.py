@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from penstock.targets import Status, TargetError, open_target
+from penstock.targets import TargetError, open_target
 from penstock.targets.embedded import EmbeddedTarget
 from tests.penstock.conftest import MakeFunction
 
@@ -28,40 +28,6 @@ def target(tmp_path: Path) -> Iterator[EmbeddedTarget]:
 def host_pid(tmp_path: Path) -> int:
     """The process that the state folder names."""
     return int(json.loads((tmp_path / "state" / "host.json").read_text())["pid"])
-
-
-def test_a_function_from_its_package_to_its_removal(
-    target: EmbeddedTarget, make_function: MakeFunction
-) -> None:
-    """Every call of the interface, on two versions and back."""
-    url = target.ensure_running()
-    first = target.put(make_function(1))
-    assert target.status("shift").live is None
-    target.route("shift", first)
-    assert target.invoke("shift", {"x": 2.0})["prediction"] == 3.0
-    assert [it["prediction"] for it in target.invoke("shift", [{"x": 0.0}, {"x": 1.0}])["predictions"]] == [
-        1.0,
-        2.0,
-    ]
-
-    second = target.put(make_function(2))
-    target.route("shift", second)
-    assert target.serving("shift") == second
-    assert target.invoke("shift", {"x": 2.0})["prediction"] == 4.0
-
-    target.route("shift", first)
-    assert target.serving("shift") == first
-    status = target.status("shift")
-    assert isinstance(status, Status)
-    assert (status.name, status.url, status.live) == ("shift", f"{url}/functions/shift", first)
-    assert {revision.revision for revision in status.revisions} == {first, second}
-    assert any("ready" in line for line in target.logs("shift"))
-
-    target.remove("shift")
-    target.remove("shift")
-    with pytest.raises(TargetError, match="no function shift") as caught:
-        target.status("shift")
-    assert caught.value.status == 404
 
 
 def test_the_host_is_found_again(target: EmbeddedTarget, make_function: MakeFunction, tmp_path: Path) -> None:

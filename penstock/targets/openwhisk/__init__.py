@@ -1,0 +1,1 @@
+"""Apache OpenWhisk as a target."""

@@ -1,0 +1,254 @@
+"""Apache OpenWhisk's REST API, as far as deploying and asking functions needs it.
+
+The protocol: https://github.com/apache/openwhisk/blob/master/core/controller/src/main/resources/apiv1swagger.json
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from penstock.targets import TargetError
+
+#: Where a person's own server listens, and the namespace of whoever's key it is.
+_API: Final = "/api/v1/namespaces/_"
+#: Refused for the rate of this minute (the server does not say until when), or for another writer at the same moment.
+_AGAIN: Final = {409, 429}
+_PATIENCE: Final = 75.0
+_BLOCKING: Final = 60.0  # seconds after which a blocking call answers with the activation's id alone
+#: After its time limit the server takes some 11 s more to tell that an activation was over it.
+_LATE: Final = 20.0
+_SUCCESS: Final = "success"
+_ERROR: Final = "application error"
+
+
+class Limits(BaseModel):
+    """What the server grants this namespace; sizes in MB, times in ms, None where it does not say."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
+
+    minActionMemory: int | None = None
+    maxActionMemory: int | None = None
+    maxActionTimeout: int | None = None
+    maxParameterSize: str | None = None
+    allowedKinds: list[str] | None = None
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Of this many bytes and more no value is taken; OpenWhisk's own bound where the server does not say."""
+        found = re.fullmatch(r"(\d+) ?([KM]?)B?", (self.maxParameterSize or "").upper())
+        return 2**20 if found is None else int(found[1]) * {"": 1, "K": 2**10, "M": 2**20}[found[2]]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """How one invocation ended: of which action, as `success`, `application error`, ..., with which result.
+
+    `logs` has what it printed, or of a sequence the ids of its components' activations; a blocking call's answer has none.
+    """
+
+    id: str
+    action: str
+    status: str
+    result: Any
+    logs: tuple[str, ...] = ()
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == _SUCCESS
+
+    @property
+    def answered(self) -> bool:
+        """Whether the action's own code answered, be it with an error: its container was initialised."""
+        return self.status in (_SUCCESS, _ERROR)
+
+
+class OpenWhisk:
+    """One namespace of a server. Every method raises TargetError, whose `status` is what the server answered with."""
+
+    def __init__(self, url: str, auth: str) -> None:
+        name, _, password = auth.partition(":")
+        self.url = url.rstrip("/") + _API
+        self._client = httpx.Client(
+            auth=(name, password), timeout=httpx.Timeout(_BLOCKING + 30.0, connect=10.0)
+        )
+
+    def limits(self) -> Limits:
+        """What may be deployed, and how much asked."""
+        answer = self._call("GET", "/limits")
+        try:
+            return Limits.model_validate(_json(answer))
+        except ValidationError as error:
+            raise _garbage(answer, str(error.errors()[0]["msg"])) from error
+
+    def make_package(self, name: str) -> None:
+        """Have the package there."""
+        self._call("PUT", f"/packages/{quote(name, safe='')}", params={"overwrite": "true"}, json={})
+
+    def actions(self, package: str) -> list[Mapping[str, Any]]:
+        """The actions of a package, with their names and annotations; none where there is no such package."""
+        try:
+            found = _json(self._call("GET", f"/packages/{quote(package, safe='')}"))
+        except TargetError as error:
+            if error.status == 404:
+                return []
+            raise
+        return list(found.get("actions", []))
+
+    def action(self, path: str) -> Mapping[str, Any] | None:
+        """What the server holds of an action (`package/name`), without its code; None where there is none."""
+        try:
+            return _json(self._call("GET", _action(path), params={"code": "false"}))
+        except TargetError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def put_action(self, path: str, content: Mapping[str, Any]) -> None:
+        """Make an action, or what is given of it anew."""
+        self._call("PUT", _action(path), params={"overwrite": "true"}, json=content)
+
+    def delete_action(self, path: str) -> None:
+        """Take an action away; one that is not there is no error."""
+        try:
+            self._call("DELETE", _action(path))
+        except TargetError as error:
+            if error.status != 404:
+                raise
+
+    def invoke(self, path: str, value: Mapping[str, Any]) -> Activation:
+        """Ask an action, and wait for its end, however it ends."""
+        answer = self._call("POST", _action(path), params={"blocking": "true"}, json=value, ended={502})
+        if answer.status_code == 202:
+            return self.activation(str(_json(answer)["activationId"]), _BLOCKING * 5 + _LATE)
+        return _activation(answer)
+
+    def activation(self, number: str, seconds: float = 10.0) -> Activation:
+        """The record of an activation, waited for: it is there a moment after its end, and not before."""
+        for last in _until(time.monotonic() + seconds):
+            try:
+                return _activation(self._call("GET", f"/activations/{number}"))
+            except TargetError as error:
+                if error.status != 404 or last:
+                    raise
+        raise AssertionError
+
+    def printed(self, path: str, activations: int) -> list[str]:
+        """What an action printed in its latest activations, the newest last: lines of time, stream and text."""
+        params: dict[str, str | int] = {"name": path, "limit": activations, "docs": "true"}
+        found = self._call("GET", "/activations", params=params).json()
+        newest_last = sorted(found, key=lambda record: record["start"])
+        return [line for record in newest_last for line in record.get("logs") or ()]
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        ended: frozenset[int] | set[int] = frozenset(),
+    ) -> httpx.Response:
+        """The answer, of a status that is a success or one of `ended`; asked again while that may help."""
+        for last in _until(time.monotonic() + _PATIENCE):
+            try:
+                answer = self._client.request(method, self.url + path, params=params, json=json)
+            except httpx.ConnectError as error:
+                raise TargetError(
+                    f"OpenWhisk at {self.url} cannot be reached: {error}",
+                    next_step="see PENSTOCK_OPENWHISK_URL",
+                ) from error
+            except httpx.HTTPError as error:
+                raise TargetError(
+                    f"OpenWhisk at {self.url} did not answer {method} {path}: {error or type(error).__name__}",
+                    next_step="run again: what was done is kept",
+                ) from error
+            if answer.is_success or (answer.status_code in ended and _is_record(answer)):
+                return answer
+            if answer.status_code not in _AGAIN or last:
+                raise _refused(method, path, answer)
+        raise AssertionError
+
+
+def _until(deadline: float) -> Iterator[bool]:
+    """Tries with longer and longer pauses until the deadline; True with the last one."""
+    pause = 0.05
+    while time.monotonic() + pause < deadline:
+        yield False
+        time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (writers that collided must not do so again)
+        pause = min(pause * 2, 5.0)
+    yield True
+
+
+def _action(path: str) -> str:
+    return "/actions/" + "/".join(quote(part, safe="") for part in path.split("/"))
+
+
+def _json(answer: httpx.Response) -> Mapping[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise _garbage(answer, "expected a JSON object")
+    return found
+
+
+def _is_record(answer: httpx.Response) -> bool:
+    """Whether this is an activation's record, and not an error of whatever stands before the server."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return False
+    return isinstance(found, dict) and "activationId" in found and "response" in found
+
+
+def _activation(answer: httpx.Response) -> Activation:
+    found = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
+    if isinstance(found, list):  # a result that is an array comes without its record
+        return Activation(answer.headers.get("x-openwhisk-activation-id", ""), "", _SUCCESS, found)
+    record = _json(answer)
+    try:
+        response, logs = record["response"], tuple(record.get("logs") or ())
+        return Activation(
+            record["activationId"], record["name"], response["status"], response.get("result"), logs
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _garbage(answer, "expected the record of an activation") from error
+
+
+def _garbage(answer: httpx.Response, expected: str) -> TargetError:
+    return TargetError(
+        f"{answer.request.method} {answer.request.url}: {answer.status_code} with {answer.text[:200]!r}: {expected}",
+        next_step="see that PENSTOCK_OPENWHISK_URL is OpenWhisk's",
+        status=answer.status_code,
+    )
+
+
+def _refused(method: str, path: str, answer: httpx.Response) -> TargetError:
+    try:
+        said = answer.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        said = answer.text[:200]
+    return TargetError(
+        f"{method} {path}: {answer.status_code}: {said}",
+        next_step=_NEXT.get(answer.status_code),
+        status=answer.status_code,
+    )
+
+
+_NEXT: Final = {
+    401: "see PENSTOCK_OPENWHISK_AUTH",
+    403: "see that the key of PENSTOCK_OPENWHISK_AUTH is that of its namespace",
+    409: "run again: somebody else was changing it",
+    413: "make the package smaller, or have the operator raise the limit",
+    429: "run again in a minute, or have the operator raise the limit on activations",
+}

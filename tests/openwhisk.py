@@ -1,0 +1,298 @@
+"""A stand-in for an OpenWhisk server, honest about being one: its REST API as a real server was seen to answer.
+
+Actions are real: each runs in a process of the function's runtime, which is initialised and asked as OpenWhisk's invoker
+does it. Entities are kept in memory, of one namespace and its one key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from penstock_function.openwhisk import SENTINEL
+
+AUTH = "23bc46b1-71f6-4ed5-8c54-816aa4f8c502:key"
+LIMITS = {
+    "invocationsPerMinute": 60, "concurrentInvocations": 30, "firesPerMinute": 60, "allowedKinds": [],
+    "storeActivations": True, "maxParameterSize": "1048576 B", "minActionMemory": 128, "maxActionMemory": 512,
+    "minActionTimeout": 100, "maxActionTimeout": 300000,
+}  # fmt: skip
+#: A record is there this much after its activation's end.
+_LATER = 0.03
+
+
+class Container:
+    """A process of the runtime, with the one action that it was initialised with."""
+
+    def __init__(self, code: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "penstock_function", "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        port = json.loads(self._process.stdout.readline())["port"]
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
+        value = {"name": "a", "main": "main", "binary": True, "env": {}, "code": code}
+        self._initialised = self._client.post("/init", json={"value": value})
+
+    def run(self, value: Any, activation: str) -> tuple[str, Any, list[str]]:
+        """The status, result and logs of one activation."""
+        if self._initialised.status_code != 200:
+            return "action developer error", self._initialised.json(), self._printed()
+        deadline = str(round(time.time() * 1000) + 60_000)
+        answer = self._client.post(
+            "/run", json={"value": value, "activation_id": activation, "deadline": deadline}
+        )
+        result = answer.json()
+        if answer.status_code != 200:
+            return "action developer error", {"error": result}, self._printed()
+        failed = isinstance(result, dict) and "error" in result
+        return "application error" if failed else "success", result, self._printed()
+
+    def _printed(self) -> list[str]:
+        found = []
+        for name in ("stdout", "stderr"):
+            for line in getattr(self._process, name):
+                if line.strip() == SENTINEL:
+                    break
+                found.append(f"2026-11-24T00:00:00.000Z {name}: {line.rstrip()}")
+        return found
+
+    def close(self) -> None:
+        self._client.close()
+        self._process.terminate()
+        self._process.communicate()
+
+
+class Server:
+    """Packages, actions, sequences and activations; what goes wrong next is in `faults`."""
+
+    def __init__(self) -> None:
+        self.limits: dict[str, Any] = dict(LIMITS)
+        self.packages: dict[str, dict[str, Any]] = {}
+        self.actions: dict[str, dict[str, Any]] = {}
+        self.records: dict[str, dict[str, Any]] = {}
+        #: What next requests get instead: (method, or method and path, answer), the first that fits a request.
+        self.faults: list[tuple[str, Response]] = []
+        self.seen: list[tuple[str, str]] = []
+        self.url = ""
+        #: How long blocking calls wait before they get the activation's id alone.
+        self.patience = 60.0
+        self._containers: dict[str, Container] = {}
+        self._lock = threading.Lock()
+
+    def app(self) -> Starlette:
+        """Its REST API."""
+        routes = [
+            Route("/limits", self._guarded(lambda request: JSONResponse(self.limits))),
+            Route("/packages/{package}", self._guarded(self._put_package), methods=["PUT"]),
+            Route("/packages/{package}", self._guarded(self._get_package)),
+            Route("/actions/{package}/{action}", self._guarded(self._put_action), methods=["PUT"]),
+            Route("/actions/{package}/{action}", self._guarded(self._get_action)),
+            Route("/actions/{package}/{action}", self._guarded(self._delete_action), methods=["DELETE"]),
+            Route("/actions/{package}/{action}", self._guarded(self._invoke), methods=["POST"]),
+            Route("/activations", self._guarded(self._list)),
+            Route("/activations/{id}", self._guarded(self._record)),
+        ]
+        return Starlette(routes=[Mount("/api/v1/namespaces/_", routes=routes)])
+
+    def close(self) -> None:
+        """End its containers."""
+        for container in self._containers.values():
+            container.close()
+
+    def _guarded(self, handle: Callable[[Request], Response]) -> Callable[[Request], Any]:
+        async def answer(request: Request) -> Response:
+            await request.body()
+            path = request.url.path.partition("/_")[2]
+            self.seen.append((request.method, path))
+            scheme, _, given = request.headers.get("authorization", "").partition(" ")
+            if httpx.BasicAuth(*AUTH.split(":"))._auth_header != f"{scheme} {given}":
+                return refusal(401, "The supplied authentication is invalid.")
+            for fault in self.faults:
+                if fault[0] in (request.method, f"{request.method} {path}"):
+                    self.faults.remove(fault)
+                    return fault[1]
+            return await asyncio.to_thread(handle, request)
+
+        return answer
+
+    def _put_package(self, request: Request) -> Response:
+        return self._put(self.packages, request.path_params["package"], request, {})
+
+    def _get_package(self, request: Request) -> Response:
+        name = request.path_params["package"]
+        if name not in self.packages:
+            return missing()
+        inside = [
+            {
+                "name": path.partition("/")[2],
+                "version": action["version"],
+                "annotations": action["annotations"],
+            }
+            for path, action in self.actions.items()
+            if path.startswith(f"{name}/")
+        ]
+        return JSONResponse({**self.packages[name], "actions": inside})
+
+    def _put_action(self, request: Request) -> Response:
+        if request.path_params["package"] not in self.packages:
+            return missing()
+        path = path_of(request)
+        code = len(body_of(request).get("exec", {}).get("code", ""))
+        if code > 48 * 2**20:
+            return refusal(413, f"Entity code too large: {code}")
+        answer = self._put(
+            self.actions, path, request, {"limits": {"memory": 256, "timeout": 60000, "logs": 10}}
+        )
+        if answer.status_code == 200 and path in self._containers:
+            self._containers.pop(path).close()
+        return answer
+
+    def _put(self, kept: dict[str, Any], path: str, request: Request, default: dict[str, Any]) -> Response:
+        """A new entity, or with `overwrite` what is given of one anew."""
+        with self._lock:
+            before = kept.get(path)
+            if before is not None and request.query_params.get("overwrite") != "true":
+                return refusal(409, "resource already exists")
+            major, minor, patch = (before or {"version": "0.0.0"})["version"].split(".")
+            given = body_of(request)
+            given["annotations"] = list(
+                {
+                    each["key"]: each
+                    for each in [*(before or {}).get("annotations", []), *given.get("annotations", [])]
+                }.values()
+            )
+            kept[path] = {
+                **default, **(before or {}), **given, "name": path.rpartition("/")[2], "namespace": "guest",
+                "version": f"{major}.{minor}.{int(patch) + 1}", "updated": round(time.time() * 1000),
+            }  # fmt: skip
+            return JSONResponse(kept[path])
+
+    def _get_action(self, request: Request) -> Response:
+        found = self.actions.get(path_of(request))
+        if found is None:
+            return missing()
+        executed = {name: value for name, value in found["exec"].items() if name != "code"}
+        if "components" in executed:
+            executed["components"] = [each.replace("/_/", "/guest/") for each in executed["components"]]
+        return JSONResponse({**found, "exec": executed})
+
+    def _delete_action(self, request: Request) -> Response:
+        found = self.actions.pop(path_of(request), None)
+        return missing() if found is None else JSONResponse(found)
+
+    def _invoke(self, request: Request) -> Response:
+        path = path_of(request)
+        if path not in self.actions:
+            return missing()
+        if len(request._body) >= 2**20:
+            return refusal(413, "The request content was malformed: too large")
+        begun = threading.Thread(target=lambda: done.append(self._activate(path, body_of(request))))
+        done: list[dict[str, Any]] = []
+        begun.start()
+        begun.join(self.patience)
+        if not done:
+            begun.join()
+            return JSONResponse({"activationId": done[0]["activationId"]}, 202)
+        record = {**done[0], "logs": []}
+        answer = record["response"]["result"] if request.query_params.get("result") == "true" else record
+        return JSONResponse(answer, 200 if record["response"]["success"] else 502)
+
+    def _activate(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
+        """Run an action or a sequence, and keep the record of it."""
+        number, start = uuid.uuid4().hex, round(time.time() * 1000)
+        components = self.actions[path]["exec"].get("components")
+        if components is None:
+            with self._lock:
+                if path not in self._containers:
+                    self._containers[path] = Container(self.actions[path]["exec"]["code"])
+            status, result, logs = self._containers[path].run(value, number)
+        else:
+            status, result, logs = "success", value, []
+            for component in components:
+                inner = component.split("/", 2)[2]
+                if inner not in self.actions:
+                    status, result = "application error", {"error": "Sequence component does not exist."}
+                    break
+                record = self._activate(inner, result)
+                status, result = record["response"]["status"], record["response"]["result"]
+                logs.append(record["activationId"])
+        record = {
+            "activationId": number, "name": path.rpartition("/")[2], "namespace": "guest", "path": f"guest/{path}",
+            "start": start, "end": round(time.time() * 1000), "logs": logs,
+            "response": {"status": status, "success": status == "success", "result": result},
+        }  # fmt: skip
+        threading.Timer(_LATER, self.records.__setitem__, (number, record)).start()
+        return record
+
+    def _list(self, request: Request) -> Response:
+        found = [
+            each for each in self.records.values() if each["path"] == f"guest/{request.query_params['name']}"
+        ]
+        newest = sorted(found, key=lambda each: each["start"], reverse=True)
+        return JSONResponse(newest[: int(request.query_params["limit"])])
+
+    def _record(self, request: Request) -> Response:
+        found = self.records.get(request.path_params["id"])
+        return missing() if found is None else JSONResponse(found)
+
+
+@contextmanager
+def openwhisk() -> Iterator[Server]:
+    """A server on loopback."""
+    server = Server()
+    serving = uvicorn.Server(uvicorn.Config(server.app(), port=0, log_level="error"))
+    thread = threading.Thread(target=serving.run)
+    thread.start()
+    try:
+        while not serving.started:
+            time.sleep(0.01)
+        server.url = f"http://127.0.0.1:{serving.servers[0].sockets[0].getsockname()[1]}"
+        yield server
+    finally:
+        serving.should_exit = True
+        thread.join()
+        server.close()
+
+
+def refusal(status: int, error: str) -> Response:
+    """An error as OpenWhisk tells it."""
+    return JSONResponse({"code": uuid.uuid4().hex, "error": error}, status)
+
+
+def missing() -> Response:
+    """Of what is not there."""
+    return refusal(404, "The requested resource does not exist.")
+
+
+def garbage() -> Response:
+    """What a proxy before the server says."""
+    return PlainTextResponse("upstream connect error", 502)
+
+
+def path_of(request: Request) -> str:
+    """An action's `package/name`."""
+    return f"{request.path_params['package']}/{request.path_params['action']}"
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """The JSON object of a request, which has been read."""
+    return dict(json.loads(request._body or b"{}"))
