@@ -25,7 +25,9 @@ def find(folder: Path, source: str | None, lock: str | None = None) -> list[tupl
     for name, text in (("step.py", source), ("requirements.txt", lock)):
         if text is not None:
             (settings.steps / "plus" / name).write_text(text)
-    found = steps.check(Checked(name="shift", suites="shift", sources={}, steps=["plus"]), settings)
+    found = steps.check(
+        Checked(name="shift", suites="shift", bundle="onnx", sources={}, steps=["plus"]), settings
+    )
     return [(each.where, each.message, each.next_step) for each in found]
 
 
