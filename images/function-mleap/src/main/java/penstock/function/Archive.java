@@ -22,7 +22,7 @@ final class Archive {
     Map<String, byte[]> files = new HashMap<>();
     String names = String.join(", ", new TreeSet<>(FunctionPackage.FILES));
     for (Map.Entry<String, byte[]> entry : unpacked(data, "the package")) {
-      // Only the three plain names are let through, which rules out absolute paths, `..` and folders.
+      // Only these plain names are let through, which rules out absolute paths, `..` and folders.
       if (!FunctionPackage.FILES.contains(entry.getKey())) {
         throw new PackageException(
             "the zip holds " + Described.text(entry.getKey()) + ", which is no file of a package; it may hold " + names
