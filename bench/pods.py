@@ -56,7 +56,7 @@ with DAG("bare", schedule=None):
 with DAG("sleeping", schedule=None, max_active_tasks={sleeping}):
     KubernetesPodOperator.partial(
         task_id="sleep", name="sleep", cmds=["sleep"], logging_interval=5, startup_timeout_seconds=600, **POD, **HOW["deferred"]
-    ).expand(arguments=[["180"]] * {sleeping})
+    ).expand(arguments=[["1200"]] * {sleeping})
 '''
 
 
@@ -153,7 +153,6 @@ def _sleep(it: Stand, airflow: Airflow) -> None:
     busy = [len(busy_workers(it.project)) for _ in _every(2, 15)]
     print(f"{SLEEPING} sleeping pods: triggerer {before:.0f} MB -> {_memory(triggerer):.0f} MB,", end=" ")
     print(f"busy workers: {statistics.mean(busy):.1f} (mean of {len(busy)} looks over 30 s)")
-    until(lambda: airflow.state("sleeping", run) in ("success", "failed"), 900)
 
 
 def _trigger(airflow: Airflow, dag: str) -> str:
