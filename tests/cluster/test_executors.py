@@ -64,7 +64,6 @@ def test_the_same_model(up: Project, first: Any, cluster: Cluster) -> None:
     )
 
 
-@pytest.mark.cluster
 def test_a_lost_executor_changes_nothing(up: Project, first: Any, cluster: Cluster) -> None:
     """The only executor is killed while the model is fitted: another takes its place, and the model is the same."""
     with spread(up, 1), made(cluster) as executors, beside(lambda: remove_one(cluster, 0)):
