@@ -159,7 +159,7 @@ def test_a_function_inherits_no_secret(host: RunningHost, make_function: MakeFun
         assert "hush" not in environment.values()
         assert set(environment) <= {
             *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
-            *("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"),
+            *("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PENSTOCK_JAVA"),
         }
         assert runtime.cwd() == "/"
         # Open files of the host, its lock among them, are not the function's.
