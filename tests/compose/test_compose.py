@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from penstock import signatures
 from tests.compose.conftest import Stack, docker
 from tests.e2e.ends import PIPELINE, ROW, scaffold
 from tests.servers import airflow_api, until
@@ -91,11 +92,13 @@ def test_mlflow_shows_it(up: Stack, first: Any) -> None:
 
 
 def test_no_secret_is_shown(up: Stack, first: Any) -> None:
-    """Neither what the engine tells of a container nor its log holds a secret."""
+    """Neither what the engine tells of a container nor its log holds a secret; register's log names the public key."""
     containers = up.compose("ps", "--all", "--quiet").split()
     told = docker("inspect", *containers) + up.compose("logs", "--no-color")
     assert len(containers) == 10
-    for name, secret in {**secrets_of(up), "admin": up.password()}.items():
+    hidden = {**secrets_of(up), "admin": up.password()}
+    assert hidden.pop(signatures.PUBLIC_KEYS) in told
+    for name, secret in hidden.items():
         assert secret not in told, name
 
 
