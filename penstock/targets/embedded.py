@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import sys
 import time
@@ -17,10 +15,11 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from penstock import processes
-from penstock.host.manifest import MANIFEST, REVISION_HEADER, SIGNATURE, PackageFault, read_manifest
+from penstock.host.manifest import REVISION_HEADER
 from penstock.host.state import HostRecord
 from penstock.processes import Process, ProcessError
 from penstock.targets import Status, TargetError
+from penstock.targets.sending import as_json, zipped
 
 #: Where a person finds the host unless told otherwise.
 USUAL_PORT = 8793
@@ -145,17 +144,8 @@ class EmbeddedTarget:
 
     def put(self, package: Path) -> str:
         """Upload the package in folder `package`; its revision, once it has proved itself. See `Target`."""
-        try:
-            manifest, revision = read_manifest(package)
-            signature = [SIGNATURE] if (package / SIGNATURE).exists() else []
-            content = _zip(package, [MANIFEST, *manifest.files, *signature])
-        except PackageFault as fault:
-            raise TargetError(fault.message, next_step=fault.next_step) from fault
-        except OSError as error:
-            raise TargetError(
-                f"the package in {package} cannot be read: {error}",
-                next_step="build it again with `register`",
-            ) from error
+        # Stored: it goes over loopback, where compressing costs more than it saves.
+        manifest, revision, content = zipped(package, zipfile.ZIP_STORED)
         self._call(
             "PUT",
             f"/functions/{manifest.name}/revisions/{revision}",
@@ -170,12 +160,7 @@ class EmbeddedTarget:
 
     def invoke(self, name: str, payload: Any) -> Any:
         """The live revision's answer to `payload`. See `Target`."""
-        try:
-            body = json.dumps(payload, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise TargetError(
-                f"the payload for {name} is not JSON: {error}", next_step="send null for what is not known"
-            ) from error
+        body = as_json(name, payload)
         headers = {"Content-Type": "application/json"}
         return self._call("POST", _path(name, "predict"), content=body, headers=headers).json()
 
@@ -272,15 +257,6 @@ def _path(name: str, *rest: str) -> str:
 
 def _process(record: HostRecord) -> Process:
     return Process(name="function-host", pid=record.pid, birth=record.birth)
-
-
-def _zip(package: Path, names: list[str]) -> bytes:
-    buffer = io.BytesIO()
-    # Stored: it goes over loopback, where compressing costs more than it saves.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in names:
-            archive.write(package / name, name)
-    return buffer.getvalue()
 
 
 def _reason(answer: httpx.Response) -> tuple[str, str | None]:

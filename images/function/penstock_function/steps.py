@@ -59,10 +59,10 @@ class Steps:
             return records, score(records)
         if self._before:
             self._encoder.encode(records)
-        known = [dict(record) for record in records] if self._before else records
+        known = [dict(record) for record in records]
         for step in self._before:
             for record, given in zip(known, self._given(step, known), strict=True):
-                record.update(given)  # type: ignore[attr-defined]
+                record.update(given)
         model = (
             [{name: record[name] for name in self._columns} for record in known] if self._before else records
         )

@@ -42,11 +42,6 @@ def integers(values: Sequence[int]) -> Value:
     return {"type": "list", "int": list(values)}
 
 
-def longs(values: Sequence[int]) -> Value:
-    """A list of whole numbers of 64 bits."""
-    return {"type": "list", "long": list(values)}
-
-
 def doubles(values: Sequence[float]) -> Value:
     """A list of numbers."""
     return {"type": "list", "double": [_finite(value) for value in values]}

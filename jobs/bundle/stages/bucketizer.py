@@ -12,18 +12,19 @@ import math
 import numpy as np
 from onnx import TensorProto
 
+from jobs.bundle import fitted
 from jobs.bundle.frame import Frame, Number
 from jobs.bundle.graph import Graph
-from jobs.bundle.saved import Stage, numbers
+from jobs.bundle.saved import Stage
 
 
 def convert(stage: Stage, frame: Frame) -> None:
     """Add the bucket columns."""
-    many = stage.params.get("splitsArray")
-    every = [numbers(splits) for splits in (many if many is not None else [stage.params["splits"]])]
     invalid = stage.params["handleInvalid"]
     made: dict[str, Number] = {}
-    for name, output, splits in zip(stage.columns("input"), stage.columns("output"), every, strict=True):
+    for name, output, splits in zip(
+        stage.columns("input"), stage.columns("output"), fitted.splits(stage), strict=True
+    ):
         column = frame.number(name, stage.name)
         made[output] = _bucket(frame, name, column, splits, invalid)
     frame.columns.update(made)

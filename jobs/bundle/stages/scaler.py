@@ -6,24 +6,19 @@ import math
 
 import numpy as np
 
+from jobs.bundle import fitted
 from jobs.bundle.frame import Frame, Vector
 from jobs.bundle.saved import Stage, number, vector
 
 
 def standard(stage: Stage, frame: Frame) -> None:
     """StandardScalerModel: (x - mean) / std, as the two switches say; a feature that never varied becomes 0."""
-    fitted = stage.row()
-    mean = vector(fitted["mean"]) if stage.params["withMean"] else None
-    spread = vector(fitted["std"]) if stage.params["withStd"] else None
-    _shift_and_scale(stage, frame, mean, spread)
+    _shift_and_scale(stage, frame, *fitted.standard(stage))
 
 
 def robust(stage: Stage, frame: Frame) -> None:
     """RobustScalerModel: (x - median) / range between quantiles, as the two switches say; likewise."""
-    fitted = stage.row()
-    median = vector(fitted["median"]) if stage.params["withCentering"] else None
-    spread = vector(fitted["range"]) if stage.params["withScaling"] else None
-    _shift_and_scale(stage, frame, median, spread)
+    _shift_and_scale(stage, frame, *fitted.robust(stage))
 
 
 def min_max(stage: Stage, frame: Frame) -> None:
@@ -31,8 +26,8 @@ def min_max(stage: Stage, frame: Frame) -> None:
 
     NaN stays NaN, also there.
     """
-    graph, fitted = frame.graph, stage.row()
-    low, high = vector(fitted["originalMin"]), vector(fitted["originalMax"])
+    graph, row = frame.graph, stage.row()
+    low, high = vector(row["originalMin"]), vector(row["originalMax"])
     least, most = number(stage.params["min"]), number(stage.params["max"])
     column = frame.present_vector(stage.params["inputCol"], stage.name)
     varied = high != low
@@ -47,9 +42,8 @@ def min_max(stage: Stage, frame: Frame) -> None:
 
 def max_abs(stage: Stage, frame: Frame) -> None:
     """MaxAbsScalerModel: divided by the greatest absolute value that fitting saw, where that is not 0."""
-    greatest = vector(stage.row()["maxAbs"])
     column = frame.present_vector(stage.params["inputCol"], stage.name)
-    by = frame.graph.constant(np.where(greatest == 0, 1.0, greatest))
+    by = frame.graph.constant(fitted.greatest(stage))
     _made(stage, frame, column, frame.graph.op("Div", column.value, by))
 
 

@@ -7,7 +7,6 @@ A revision is an action that never changes, `PACKAGE/NAME-REVISION`; the live na
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
 import zipfile
@@ -16,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.host.manifest import MANIFEST, SIGNATURE, PackageFault, read_manifest
+from penstock.host.manifest import MANIFEST
 from penstock.targets import RevisionStatus, Status, TargetError
 from penstock.targets.openwhisk.client import Activation, Limits, OpenWhisk
+from penstock.targets.sending import as_json, zipped
 
 #: Where the server is, the key `name:password` of a namespace, and the image of the runtime, which the server can pull.
 URL: Final = "PENSTOCK_OPENWHISK_URL"
@@ -55,20 +55,10 @@ class OpenWhiskTarget:
 
     def put(self, package: Path) -> str:
         """Make an action of the package in folder `package`; its revision, once it has proved itself. See `Target`."""
-        try:
-            manifest, revision = read_manifest(package)
-            signature = [SIGNATURE] if (package / SIGNATURE).exists() else []
-            code = _zip(package, [MANIFEST, *manifest.files, *signature])
-            inputs = json.loads((package / MANIFEST).read_bytes())["inputs"]
-        except PackageFault as fault:
-            raise TargetError(fault.message, next_step=fault.next_step) from fault
-        except (OSError, ValueError, LookupError) as error:
-            raise TargetError(
-                f"the package in {package} cannot be read: {error}",
-                next_step="build it again with `register`",
-            ) from error
+        manifest, revision, packed = zipped(package, zipfile.ZIP_DEFLATED)
+        code = base64.b64encode(packed).decode()
         content = _action(self._server.limits(), self._image, code)
-        _check(inputs)
+        _check_columns(package)
         about = {
             "function": manifest.name,
             "version": manifest.version,
@@ -100,12 +90,7 @@ class OpenWhiskTarget:
     def invoke(self, name: str, payload: Any) -> Any:
         """The live revision's answer to `payload`. See `Target`."""
         value = payload if isinstance(payload, dict) else {"records": payload}
-        try:
-            size = len(json.dumps(value, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise TargetError(
-                f"the payload for {name} is not JSON: {error}", next_step="send null for what is not known"
-            ) from error
+        size = len(as_json(name, value))
         if size >= (most := self._server.limits().parameter_bytes):
             raise TargetError(
                 f"the payload for {name} has {size} bytes, and OpenWhisk takes less than {most}",
@@ -227,12 +212,19 @@ def _action(limits: Limits, image: str, code: str) -> dict[str, Any]:
     }
 
 
-def _check(inputs: list[Mapping[str, Any]]) -> None:
+def _check_columns(package: Path) -> None:
     """Refuse columns whose values would not come through. Raises TargetError."""
-    for field in inputs:
-        if field["name"].startswith(_TAKEN):
+    try:
+        columns = [field["name"] for field in json.loads((package / MANIFEST).read_bytes())["inputs"]]
+    except (ValueError, LookupError, TypeError) as error:
+        raise TargetError(
+            f"the inputs in {package / MANIFEST} cannot be read: {error}",
+            next_step="build it again with `register`",
+        ) from error
+    for column in columns:
+        if column.startswith(_TAKEN):
             raise TargetError(
-                f"the column {field['name']} would not reach the model: OpenWhisk uses parameters of that name itself",
+                f"the column {column} would not reach the model: OpenWhisk uses parameters of that name itself",
                 next_step="rename it in features()",
             )
 
@@ -255,12 +247,3 @@ def _error(ended: Activation) -> str:
         faults = f" {error['faults']}" if error.get("faults") else ""
         error = f"{error.get('message', error)}{faults}"
     return f"{ended.status} (activation {ended.id}): {str(error)[:2000]}"
-
-
-def _zip(package: Path, names: list[str]) -> str:
-    """The package as a zip in base64."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in names:
-            archive.write(package / name, name)
-    return base64.b64encode(buffer.getvalue()).decode()

@@ -12,20 +12,12 @@ from pyspark.ml import feature as f
 from pyspark.ml import regression as r
 
 from jobs.bundle.field import Field
+from tests.jobs.bundle import drawn
 from tests.jobs.bundle.conftest import frame
+from tests.jobs.bundle.drawn import FIELDS
 
 pytestmark = [pytest.mark.maven, pytest.mark.spark]
 
-FIELDS = [
-    Field("s", "string"),
-    Field("t", "string"),
-    Field("x", "double"),
-    Field("y", "double"),
-    Field("n", "int"),
-    Field("k", "long"),
-    Field("g", "float"),
-    Field("b", "boolean"),
-]
 LABELLED = [*FIELDS, Field("label", "int"), Field("late", "int")]
 SPLITS = [-math.inf, -1.0, 0.0, 1.5, math.inf]
 PREDICTORS = {
@@ -49,20 +41,8 @@ PREDICTORS = {
 
 
 def rows(seed, count, holes):
-    """Rows with a label of three classes and one of two, each other value null with the probability `holes`."""
-    rng = random.Random(seed)
-
-    def hole(value):
-        return None if rng.random() < holes else value
-
-    made = []
-    for _ in range(count):
-        x, y = round(rng.gauss(0, 2), 1) + 0.0, rng.uniform(0.1, 5)
-        s, n = rng.choice("abcdefgh"), rng.randrange(-2, 8)
-        label = min(2, max(0, round(x / 2 + n / 4 + (s < "d"))))
-        k, g, b, t = rng.randrange(0, 50), rng.choice([0.1, 0.5, 2.5]), rng.random() < 0.5, rng.choice("uvw")
-        made.append((*map(hole, (s, t, x, y, n, k, g, b)), label, min(1, label)))
-    return made
+    """Drawn rows with a label of three classes and one of two."""
+    return [(*row, min(1, row[-1])) for row in drawn.rows(random.Random(seed), count, holes, 3)]
 
 
 def scored():

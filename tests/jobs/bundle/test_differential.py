@@ -12,19 +12,10 @@ from pyspark.ml import feature as f
 from pyspark.ml import regression as r
 
 from jobs.bundle.convert import Field, check_estimator
+from tests.jobs.bundle.drawn import FIELDS, rows
 
 pytestmark = pytest.mark.spark
 
-FIELDS = [
-    Field("s", "string"),
-    Field("t", "string"),
-    Field("x", "double"),
-    Field("y", "double"),
-    Field("n", "int"),
-    Field("k", "long"),
-    Field("g", "float"),
-    Field("b", "boolean"),
-]
 LABELLED = [*FIELDS, Field("label", "int")]
 MADE = [
     "CASE WHEN x > y THEN x - y WHEN n IS NULL THEN -1 ELSE n * 0.5 END",
@@ -48,20 +39,6 @@ PREDICTORS = [
     (lambda: r.RandomForestRegressor(numTrees=4, maxDepth=4, maxBins=40, seed=5), None),
     (lambda: r.GBTRegressor(maxIter=4, maxDepth=3, maxBins=40, seed=5), None),
 ]
-
-
-def rows(rng, count, holes, classes):
-    def hole(value):
-        return None if rng.random() < holes else value
-
-    made = []
-    for _ in range(count):
-        x, y = round(rng.gauss(0, 2), 1) + 0.0, rng.uniform(0.1, 5)
-        s, n = rng.choice("abcdefgh"), rng.randrange(-2, 8)
-        label = min(classes - 1, max(0, round(x / 2 + n / 4 + (s < "d"))))
-        k, g, b, t = rng.randrange(0, 50), rng.choice([0.1, 0.5, 2.5]), rng.random() < 0.5, rng.choice("uvw")
-        made.append((hole(s), hole(t), hole(x), hole(y), hole(n), hole(k), hole(g), hole(b), label))
-    return made
 
 
 def pipeline(rng, predictor):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from jobs.bundle import fitted
 from jobs.bundle.mleap import values
 from jobs.bundle.mleap.bundle import Model
 from jobs.bundle.mleap.frame import Frame, Number
-from jobs.bundle.saved import Stage, numbers
+from jobs.bundle.saved import Stage
 
 
 def convert(stage: Stage, frame: Frame) -> None:
     """Add the bucket columns."""
-    many = stage.params.get("splitsArray")
-    every = [numbers(splits) for splits in (many if many is not None else [stage.params["splits"]])]
     invalid = stage.params["handleInvalid"]
     made: dict[str, Number] = {}
-    for name, output, splits in zip(stage.columns("input"), stage.columns("output"), every, strict=True):
+    for name, output, splits in zip(
+        stage.columns("input"), stage.columns("output"), fitted.splits(stage), strict=True
+    ):
         column = frame.number(name, stage.name)
         # An end that is infinite is NaN in the bundle, as MLeap has it.
         model = Model(

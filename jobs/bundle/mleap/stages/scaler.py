@@ -8,46 +8,38 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-import numpy.typing as npt
 
+from jobs.bundle import fitted
+from jobs.bundle.fitted import Array
 from jobs.bundle.mleap import values
 from jobs.bundle.mleap.bundle import Model
 from jobs.bundle.mleap.frame import Frame, Vector
 from jobs.bundle.saved import Stage, number, vector
 
-Array = npt.NDArray[np.float64]
-
 
 def standard(stage: Stage, frame: Frame) -> None:
     """StandardScalerModel: (x - mean) / std, as the two switches say; a feature that never varied becomes 0."""
-    fitted = stage.row()
-    mean = vector(fitted["mean"]) if stage.params["withMean"] else None
-    spread = vector(fitted["std"]) if stage.params["withStd"] else None
-    _shift_and_scale(stage, frame, mean, spread)
+    _shift_and_scale(stage, frame, *fitted.standard(stage))
 
 
 def robust(stage: Stage, frame: Frame) -> None:
     """RobustScalerModel: (x - median) / range between quantiles, as the two switches say; likewise."""
-    fitted = stage.row()
-    median = vector(fitted["median"]) if stage.params["withCentering"] else None
-    spread = vector(fitted["range"]) if stage.params["withScaling"] else None
-    _shift_and_scale(stage, frame, median, spread)
+    _shift_and_scale(stage, frame, *fitted.robust(stage))
 
 
 def max_abs(stage: Stage, frame: Frame) -> None:
     """MaxAbsScalerModel: divided by the greatest absolute value that fitting saw, where that is not 0."""
-    greatest = vector(stage.row()["maxAbs"])
-    _shift_and_scale(stage, frame, None, np.where(greatest == 0, 1.0, greatest))
+    _shift_and_scale(stage, frame, None, fitted.greatest(stage))
 
 
 def min_max(stage: Stage, frame: Frame) -> None:
     """MinMaxScalerModel: from what fitting saw to [min, max]; a feature that never varied becomes their middle."""
-    fitted = stage.row()
+    row = stage.row()
     model = Model(
         "min_max_scaler",
         {
-            "min": values.vector(vector(fitted["originalMin"])),
-            "max": values.vector(vector(fitted["originalMax"])),
+            "min": values.vector(vector(row["originalMin"])),
+            "max": values.vector(vector(row["originalMax"])),
             "minValue": values.double(number(stage.params["min"])),
             "maxValue": values.double(number(stage.params["max"])),
         },
