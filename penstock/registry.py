@@ -19,7 +19,9 @@ from filelock import FileLock
 
 from penstock import telemetry
 from penstock.errors import PenstockError
-from penstock.registry_file import Model, Row, UnknownTables, read
+from penstock.registered import LeftToMLflow, Reader, Row
+from penstock.registry_file import RegistryFile
+from penstock.registry_server import RegistryServer, missing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,14 +61,16 @@ class Version:
 class Registry:
     """The registered models behind an MLflow URI.
 
-    Nothing is contacted, and MLflow (seconds to import) not loaded, before it is needed: an SQLite file answers
-    questions by itself. Where there is no registry yet, or no such model, a question finds nothing: None or an
-    empty list.
+    Nothing is contacted, and MLflow (seconds to import) not loaded, before it is needed: an SQLite file and a server
+    answer questions by themselves. Where there is no registry yet, or no such model, a question finds nothing: None
+    or an empty list.
     """
 
     def __init__(self, mlflow_uri: str) -> None:
         self.uri = mlflow_uri
         self._file = Path(mlflow_uri.removeprefix(_SQLITE)) if mlflow_uri.startswith(_SQLITE) else None
+        # What is no server by HTTP, such as a database, it leaves to MLflow.
+        self._reader: Reader = RegistryFile(self._file) if self._file else RegistryServer(mlflow_uri)
 
     # -- questions -----------------------------------------------------------------------------------------
 
@@ -78,12 +82,12 @@ class Registry:
         """The version that an alias names, or None."""
         if not self._exists:
             return None
-        model = self._read(name)
-        if model is None:
+        try:
+            row = self._reader.by_alias(name, alias)
+        except LeftToMLflow:
             entity = self._ask(lambda client: client.get_model_version_by_alias(name, alias))
             return None if entity is None else _of_entity(entity)
-        number = model.aliases.get(alias)
-        return next((_of_row(name, row) for row in model.rows if row.version == number), None)
+        return None if row is None else _of_row(name, row)
 
     def by_key(self, name: str, train_key: str) -> Version | None:
         """The one version of a training key, or None."""
@@ -97,9 +101,8 @@ class Registry:
         """Every version, the newest first."""
         if not self._exists:
             return []
-        model = self._read(name)
-        if model is not None:
-            return [_of_row(name, row) for row in model.rows]
+        with suppress(LeftToMLflow):
+            return [_of_row(name, row) for row in self._reader.versions(name)]
         found: list[Version] = []
         token: str | None = None
         while True:
@@ -170,15 +173,6 @@ class Registry:
         # MLflow would make a missing SQLite database, which takes seconds, only to find it empty.
         return self._file is None or (self._file.is_file() and self._file.stat().st_size > 0)
 
-    def _read(self, name: str) -> Model | None:
-        """The registered model from the file, or None where MLflow must be asked."""
-        if self._file is None:
-            return None
-        try:
-            return read(self._file, name)
-        except UnknownTables:
-            return None
-
     def _model_exists(self, name: str) -> bool:
         return self._exists and self._ask(lambda client: client.get_registered_model(name)) is not None
 
@@ -190,9 +184,7 @@ class Registry:
         try:
             return question(client)
         except MlflowException as error:
-            # MLflow 3 calls an alias that is not there an invalid parameter.
-            missing_alias = error.error_code == "INVALID_PARAMETER_VALUE" and "alias" in str(error).lower()
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST" or missing_alias:
+            if missing(error.error_code, error):
                 return None
             raise
 

@@ -1,60 +1,63 @@
-"""Answers questions straight from MLflow's SQLite file: in a millisecond, where MLflow takes two seconds to load.
+"""Answers questions straight from MLflow's SQLite file, in a millisecond.
 
-It only reads; every change goes through MLflow. The tables are MLflow's own affair, so the tests hold each answer
-against MLflow's, and tables that look otherwise are left to MLflow.
+The tables are MLflow's own affair: those that look otherwise are left to it.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
+
+from penstock.registered import LeftToMLflow, Row
 
 #: MLflow's own workspace, the only one of an installation without workspaces.
 _WORKSPACE = "default"
 _DELETED = "Deleted_Internal"
 _BUSY = 30.0  # seconds to wait for a writer
 
-
-@dataclass(frozen=True)
-class Row:
-    """A version as it is stored: number, MLflow run, time of creation (ms since 1970), tags."""
-
-    version: int
-    run_id: str | None
-    created: int
-    tags: Mapping[str, str]
+Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Model:
-    """A registered model: its versions, the newest first, and the version of each alias."""
+class RegistryFile:
+    """A database of MLflow's that need not be there yet. See `penstock.registered.Reader`."""
 
-    rows: list[Row]
-    aliases: Mapping[str, int]
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def versions(self, name: str) -> list[Row]:
+        return self._ask(lambda file: _versions(file, (name, _WORKSPACE)))
+
+    def by_alias(self, name: str, alias: str) -> Row | None:
+        named = (name, _WORKSPACE)
+
+        def found(file: sqlite3.Connection) -> Row | None:
+            number = file.execute(
+                "select version from registered_model_aliases where name = ? and workspace = ? and alias = ?",
+                (*named, alias),
+            ).fetchone()
+            if number is None:
+                return None
+            return next((row for row in _versions(file, named) if row.version == number[0]), None)
+
+        return self._ask(found)
+
+    def _ask(self, question: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """The answer of one moment of the file."""
+        try:
+            with closing(
+                sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=_BUSY)
+            ) as file:
+                file.execute("begin")
+                return question(file)
+        except sqlite3.DatabaseError as error:
+            raise LeftToMLflow(f"{self._path}: {error}") from error
 
 
-class UnknownTables(Exception):
-    """The file is no MLflow database of the kind that is known here."""
-
-
-def read(path: Path, name: str) -> Model:
-    """The registered model `name`, empty where there is none, as one moment of the file.
-
-    Raises UnknownTables.
-    """
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_BUSY)) as file:
-            file.execute("begin")
-            return _read(file, (name, _WORKSPACE))
-    except sqlite3.DatabaseError as error:
-        raise UnknownTables(f"{path}: {error}") from error
-
-
-def _read(file: sqlite3.Connection, named: tuple[str, str]) -> Model:
+def _versions(file: sqlite3.Connection, named: tuple[str, str]) -> list[Row]:
     tags: dict[int, dict[str, str]] = {}
     for version, key, value in file.execute(
         "select version, key, value from model_version_tags where name = ? and workspace = ?", named
@@ -65,10 +68,6 @@ def _read(file: sqlite3.Connection, named: tuple[str, str]) -> Model:
         " where name = ? and workspace = ? and coalesce(current_stage, '') <> ? order by version desc",
         (*named, _DELETED),
     )
-    rows = [
+    return [
         Row(version, run_id or None, created, tags.get(version, {})) for version, run_id, created in versions
     ]
-    aliases = file.execute(
-        "select alias, version from registered_model_aliases where name = ? and workspace = ?", named
-    )
-    return Model(rows, dict(aliases.fetchall()))

@@ -1,9 +1,9 @@
 """Our function runtime beside what people use today, and beside what a bare server costs: the same model, machine, client.
 
-`python -m bench.serving [--package DIR] [--seconds N] [--only NAME ...] [--plot FILE]`. For each server: requests a
+`python -m bench.serving [--model linear | --package DIR] [--seconds N] [--only NAME ...] [--plot FILE]`. For each server: requests a
 second and latencies of one record and of 100, from one client and from 16 as fast as it answers; then one record at 70 %
 of that rate, where requests come when they are due; the time from its start until it is ready; its memory.
-Without --package the model is 20 trees of depth 5 over 8 numbers and 2 categories (`bench.serving.boosted`).
+The model is 20 trees of depth 5 over 8 numbers and 2 categories, or linear over 8 numbers (`bench.serving.models`).
 `--soak MINUTES` puts our runtime alone at 70 % for so long, and prints its memory and errors.
 
 Needs wrk (Debian's package) and Go; the peers' libraries are installed below var/cache.
@@ -21,7 +21,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.serving import boosted, load
+from bench.serving import load, models
 from bench.serving.servers import Records, Server, body_of, servers
 from penstock import telemetry
 from penstock.settings import find_root
@@ -43,7 +43,10 @@ class Measured:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.serving", description=__doc__)
-    parser.add_argument("--package", type=Path, help="a function package (default: one made here)")
+    parser.add_argument(
+        "--model", choices=models.KINDS, default="boosted", help="which is made here (default boosted)"
+    )
+    parser.add_argument("--package", type=Path, help="a function package of yours in its place")
     parser.add_argument("--seconds", type=float, default=5, help="of each load (default 5)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these servers alone")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot there, by its ending")
@@ -53,7 +56,7 @@ def main() -> None:
     peers = _peers()
     with tempfile.TemporaryDirectory(prefix="bench-serving-") as name:
         folder = Path(name)
-        package = options.package or boosted.write(folder / "package")
+        package = options.package or models.write(options.model, folder / "package")
         records = _records(package)
         everyone = servers(package, _logged(package, folder), peers)
         if options.soak:

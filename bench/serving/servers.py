@@ -118,12 +118,12 @@ def servers(package: Path, logged: str, peers: Path) -> list[Server]:
         ),
         Server(
             "MLServer", lambda port: [binaries / "python", PEERS / "mlserver_start.py", str(port)],
-            "/v2/models/boosted/infer", "/v2/models/boosted/ready", _tensors, model,
+            "/v2/models/bench/infer", "/v2/models/bench/ready", _tensors, model,
         ),
         Server(
             "BentoML",
             lambda port: [
-                binaries / "bentoml", "serve", "bento:Boosted", "--host", "127.0.0.1", "--port", str(port),
+                binaries / "bentoml", "serve", "bento:Bench", "--host", "127.0.0.1", "--port", str(port),
                 "--working-dir", PEERS,
             ],
             "/predict", "/readyz", lambda records: {"records": list(records)},

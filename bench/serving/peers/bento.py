@@ -9,7 +9,7 @@ from model import Model
 
 
 @bentoml.service
-class Boosted:
+class Bench:
     """Records in, answers out."""
 
     def __init__(self) -> None:

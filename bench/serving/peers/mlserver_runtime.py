@@ -10,7 +10,7 @@ from model import Model
 OUTPUTS = ("prediction", "probability_0", "probability_1")
 
 
-class Boosted(MLModel):
+class Bench(MLModel):
     """Columns in, columns out."""
 
     async def load(self) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from mlserver import MLServer, ModelSettings, Settings
-from mlserver_runtime import Boosted
+from mlserver_runtime import Bench
 
 
 async def main(port: int) -> None:
@@ -19,7 +19,7 @@ async def main(port: int) -> None:
         debug=False,
     )
     server = MLServer(settings)
-    await server.start([ModelSettings(name="boosted", implementation=Boosted)])
+    await server.start([ModelSettings(name="bench", implementation=Bench)])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The same model for every peer: bench's boosted trees in ONNX Runtime, with the settings of our own runtime."""
+"""The same model for every peer: ONNX Runtime, with the settings of our own runtime."""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
-"""A function package like those the pipelines make, built by hand: boosted trees over numbers and categories."""
+"""Function packages like those that pipelines make, built by hand: boosted trees over numbers and categories, a line over numbers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from onnx import TensorProto, helper
 
@@ -17,6 +18,8 @@ DEPTH = 5
 CATEGORIES = {f"text{column}": [f"category {index}" for index in range(16)] for column in range(2)}
 NUMBERS = [f"number{column}" for column in range(8)]
 COLUMNS = [*CATEGORIES, *NUMBERS]
+#: The columns of a model, its graph, and what answers a record as it does.
+Made = tuple[Sequence[str], bytes, Callable[[Mapping[str, Any]], dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -29,34 +32,24 @@ class Split:
     right: Split | float
 
 
-def records(count: int, seed: int = 0) -> list[dict[str, Any]]:
-    """`count` random records that the model takes."""
-    random = Random(seed)
-    return [
-        {name: random.choice(values) for name, values in CATEGORIES.items()}
-        | {name: random.gauss(0, 1) for name in NUMBERS}
-        for _ in range(count)
-    ]
-
-
-def write(folder: Path) -> Path:
-    """Write the package into `folder`; its samples are answered by walking the trees in Python."""
-    random = Random(1)
-    trees = [_grow(random, DEPTH) for _ in range(TREES)]
-    samples = records(20, seed=2)
-    answers = [_answer(trees, record) for record in samples]
+def write(kind: str, folder: Path) -> Path:
+    """Write the package of the kind `linear` or `boosted` into `folder`; its samples are answered in plain Python."""
+    columns, graph, answer = KINDS[kind]()
+    samples = _records(columns, 20)
     content = {
-        "model.onnx": _graph(trees),
-        "samples.json": json.dumps({"records": samples, "answers": answers}).encode(),
+        "model.onnx": graph,
+        "samples.json": json.dumps(
+            {"records": samples, "answers": [answer(each) for each in samples]}
+        ).encode(),
     }
     manifest = {
         "format": 1,
-        "name": "boosted",
+        "name": kind,
         "version": "1",
         "key": "bench",
         "task": "binary",
         "runtime": "onnx",
-        "inputs": [{"name": name, "type": "string" if name in CATEGORIES else "double"} for name in COLUMNS],
+        "inputs": [{"name": name, "type": "string" if name in CATEGORIES else "double"} for name in columns],
         "classes": [0, 1],
         "output": "probability",
         "tolerance": 1e-9,
@@ -70,6 +63,33 @@ def write(folder: Path) -> Path:
     return folder
 
 
+def _records(columns: Sequence[str], count: int) -> list[dict[str, Any]]:
+    random = Random(2)
+    return [
+        {
+            name: random.choice(CATEGORIES[name]) if name in CATEGORIES else random.gauss(0, 1)
+            for name in columns
+        }
+        for _ in range(count)
+    ]
+
+
+def _boosted() -> Made:
+    random = Random(1)
+    trees = [_grow(random, DEPTH) for _ in range(TREES)]
+    return COLUMNS, _graph(COLUMNS, _sum_of_trees(trees)), lambda record: _answer(_walk(trees, record))
+
+
+def _linear() -> Made:
+    random = Random(1)
+    weights = {name: random.gauss(0, 1) for name in NUMBERS}
+    return (
+        NUMBERS,
+        _graph(NUMBERS, _product(list(weights.values()))),
+        lambda record: _answer(sum(weight * record[name] for name, weight in weights.items())),
+    )
+
+
 def _grow(random: Random, depth: int) -> Split | float:
     if depth == 0:
         return random.gauss(0, 0.3)
@@ -78,15 +98,19 @@ def _grow(random: Random, depth: int) -> Split | float:
     return Split(column, threshold, _grow(random, depth - 1), _grow(random, depth - 1))
 
 
-def _answer(trees: list[Split | float], record: dict[str, Any]) -> dict[str, Any]:
+def _answer(total: float) -> dict[str, Any]:
+    one = 1 / (1 + math.exp(-total))
+    return {"prediction": int(total > 0), "probability": {"0": 1 - one, "1": one}}
+
+
+def _walk(trees: list[Split | float], record: Mapping[str, Any]) -> float:
     row = [CATEGORIES[name].index(record[name]) if name in CATEGORIES else record[name] for name in COLUMNS]
     total = 0.0
     for tree in trees:
         while isinstance(tree, Split):
             tree = tree.left if row[tree.column] <= tree.threshold else tree.right
         total += tree
-    one = 1 / (1 + math.exp(-total))
-    return {"prediction": int(total > 0), "probability": {"0": 1 - one, "1": one}}
+    return total
 
 
 class _Flat:
@@ -112,27 +136,10 @@ class _Flat:
         return index, 0
 
 
-def _graph(trees: list[Split | float]) -> bytes:
+def _sum_of_trees(trees: list[Split | float]) -> list[Any]:
     flat = _Flat(trees)
     left, left_leaf, right, right_leaf = (list(part) for part in zip(*flat.children, strict=True))
-    nodes = []
-    for name, values in CATEGORIES.items():
-        nodes.append(
-            helper.make_node(
-                "LabelEncoder",
-                [name],
-                [f"{name}_index"],
-                domain="ai.onnx.ml",
-                keys_strings=values,
-                values_tensor=helper.make_tensor("v", TensorProto.DOUBLE, [len(values)], range(len(values))),
-                default_tensor=helper.make_tensor("d", TensorProto.DOUBLE, [1], [-1.0]),
-            )
-        )
-    for name in COLUMNS:
-        source = f"{name}_index" if name in CATEGORIES else name
-        nodes.append(helper.make_node("Unsqueeze", [source, "one_axis"], [f"{name}_column"]))
-    nodes += [
-        helper.make_node("Concat", [f"{name}_column" for name in COLUMNS], ["features"], axis=1),
+    return [
         helper.make_node(
             "TreeEnsemble",
             ["features"],
@@ -143,17 +150,51 @@ def _graph(trees: list[Split | float]) -> bytes:
             post_transform=0,
             tree_roots=flat.roots,
             nodes_featureids=flat.columns,
-            nodes_splits=helper.make_tensor("s", TensorProto.DOUBLE, [len(flat.columns)], flat.thresholds),
+            nodes_splits=_doubles(flat.thresholds),
             nodes_modes=helper.make_tensor(
-                "m", TensorProto.UINT8, [len(flat.columns)], [0] * len(flat.columns)
+                "modes", TensorProto.UINT8, [len(flat.columns)], [0] * len(flat.columns)
             ),
             nodes_truenodeids=left,
             nodes_trueleafs=left_leaf,
             nodes_falsenodeids=right,
             nodes_falseleafs=right_leaf,
             leaf_targetids=[0] * len(flat.weights),
-            leaf_weights=helper.make_tensor("w", TensorProto.DOUBLE, [len(flat.weights)], flat.weights),
-        ),
+            leaf_weights=_doubles(flat.weights),
+        )
+    ]
+
+
+def _product(weights: list[float]) -> list[Any]:
+    column = helper.make_tensor("weights", TensorProto.DOUBLE, [len(weights), 1], weights)
+    return [
+        helper.make_node("Constant", [], ["weights"], value=column),
+        helper.make_node("MatMul", ["features", "weights"], ["sums"]),
+    ]
+
+
+def _graph(columns: Sequence[str], summing: list[Any]) -> bytes:
+    """The graph whose nodes `summing` make `sums`, of shape (N, 1), of `features`, of shape (N, columns)."""
+    nodes = []
+    for name in columns:
+        source = name
+        if name in CATEGORIES:
+            source = f"{name}_index"
+            values = CATEGORIES[name]
+            nodes.append(
+                helper.make_node(
+                    "LabelEncoder",
+                    [name],
+                    [source],
+                    domain="ai.onnx.ml",
+                    keys_strings=values,
+                    values_tensor=_doubles([float(index) for index in range(len(values))]),
+                    default_tensor=_doubles([-1.0]),
+                )
+            )
+        nodes.append(helper.make_node("Unsqueeze", [source, "one_axis"], [f"{name}_column"]))
+    nodes += [
+        helper.make_node("Concat", [f"{name}_column" for name in columns], ["features"], axis=1),
+        *summing,
         helper.make_node("Squeeze", ["sums", "one_axis"], ["sum"]),
         helper.make_node("Neg", ["sum"], ["negative"]),
         helper.make_node("Exp", ["negative"], ["exp"]),
@@ -165,12 +206,12 @@ def _graph(trees: list[Split | float]) -> bytes:
     ]
     graph = helper.make_graph(
         nodes,
-        "boosted",
+        "bench",
         [
             helper.make_tensor_value_info(
                 name, TensorProto.STRING if name in CATEGORIES else TensorProto.DOUBLE, ["N"]
             )
-            for name in COLUMNS
+            for name in columns
         ],
         [
             helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N"])
@@ -185,3 +226,10 @@ def _graph(trees: list[Split | float]) -> bytes:
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 5)]
     model: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
     return model
+
+
+def _doubles(values: list[float]) -> Any:
+    return helper.make_tensor("values", TensorProto.DOUBLE, [len(values)], values)
+
+
+KINDS: Final[Mapping[str, Callable[[], Made]]] = {"boosted": _boosted, "linear": _linear}
