@@ -75,7 +75,7 @@ def airflow_environment(settings: Settings, ports: Ports | None = None) -> dict[
         "AIRFLOW__CORE__DAGS_FOLDER": str(settings.dags),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(settings.root / "plugins"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": "penstock_airflow.executor.WarmLocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(max(2, min(8, os.cpu_count() or 2))),
         "AIRFLOW__CORE__FERNET_KEY": generated["fernet"],
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
@@ -181,7 +181,7 @@ def up(settings: Settings, say: Callable[[str], None]) -> Up:
     python = sys.executable
     commands = {
         "airflow-api-server": [python, "-m", "airflow", "api-server", "--host", _BIND, "--port", str(ports.airflow), "--workers", "1"],
-        "airflow-scheduler": [python, "-m", "airflow", "scheduler"],
+        "airflow-scheduler": [python, "-m", "airflow", "scheduler", "--skip-serve-logs"],
         "airflow-dag-processor": [python, "-m", "airflow", "dag-processor"],
         "airflow-triggerer": [python, "-m", "airflow", "triggerer", "--skip-serve-logs"],
     }  # fmt: skip

@@ -1,4 +1,5 @@
-"""Our function runtime beside what people use today, and beside what a bare server costs: the same model, machine, client.
+"""Our function runtime beside what people use today, and beside what a bare server costs: the same model, machine, client,
+a core for each of the two.
 
 `python -m bench.serving [--model linear | --package DIR] [--seconds N] [--only NAME ...] [--plot FILE]`. For each server: requests a
 second and latencies of one record and of 100, from one client and from 16 as fast as it answers; then one record at 70 %

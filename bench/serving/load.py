@@ -15,6 +15,8 @@ from pathlib import Path
 
 from penstock.settings import find_root
 
+#: Server and client have a core each, where there are two: neither is measured by what the other takes from it.
+SERVER, CLIENT = (["taskset", "--cpu-list", core] if (os.cpu_count() or 1) > 1 else [] for core in "01")
 _POST = Path(__file__).with_name("post.lua")
 _VEGETA = "github.com/tsenart/vegeta/v12@v12.12.0"
 
@@ -32,6 +34,7 @@ class Seen:
 def closed(url: str, body: Path, clients: int, seconds: float) -> Seen:
     """Each of `clients` connections sends its next request when its last was answered."""
     command = [
+        *CLIENT,
         "wrk",
         "--threads",
         "1",
@@ -49,7 +52,7 @@ def constant(url: str, body: Path, rate: float, seconds: float) -> Seen:
     """`rate` requests a second, at most 256 at once."""
     vegeta = _vegeta()
     attack = [
-        vegeta, "attack", f"-rate={rate:.0f}", f"-duration={seconds:g}s", f"-body={body}", "-max-workers=256",
+        *CLIENT, vegeta, "attack", f"-rate={rate:.0f}", f"-duration={seconds:g}s", f"-body={body}", "-max-workers=256",
         "-header=Content-Type: application/json",
     ]  # fmt: skip
     sent = subprocess.Popen([*attack], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False)

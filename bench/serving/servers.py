@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from bench.serving.load import SERVER
 from penstock import telemetry
 
 Records = Sequence[Mapping[str, Any]]
@@ -45,7 +46,7 @@ class Server:
         with log.open("wb") as output:
             began = time.perf_counter()
             process = subprocess.Popen(
-                self.command(port), env={**os.environ, **telemetry.OFF, **self.environment}, cwd=folder,
+                [*SERVER, *self.command(port)], env={**os.environ, **telemetry.OFF, **self.environment}, cwd=folder,
                 stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         try:

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from penstock_airflow.pods import PodStageOperator
 
 
-def _operator(pipeline: Pipeline) -> type[StageOperator] | type[PodStageOperator]:
-    """What starts the stages' jobs: as processes, or as pods."""
-    runner = pipeline.runner or conf.get("penstock", "runner", fallback="process")
+def operator(runner: str | None = None) -> type[StageOperator] | type[PodStageOperator]:
+    """What starts the stages' jobs: as processes, or as pods. Airflow's configuration says which, where `runner` does not.
+
+    Raises SpecError.
+    """
+    runner = runner or conf.get("penstock", "runner", fallback="process")
     if runner == "process":
         return StageOperator
     if runner == "kubernetes":
@@ -39,7 +42,7 @@ def _operator(pipeline: Pipeline) -> type[StageOperator] | type[PodStageOperator
 
 def build(pipeline: Pipeline) -> DAG:
     """The DAG of a pipeline; its id is the pipeline's name."""
-    operator = _operator(pipeline)
+    stage_operator = operator(pipeline.runner)
     with DAG(
         dag_id=pipeline.name,
         description=pipeline.problem.splitlines()[0],
@@ -67,7 +70,7 @@ def build(pipeline: Pipeline) -> DAG:
         @task_group(group_id="data", prefix_group_id=False)
         def data(interval: str) -> None:
             tasks = [
-                operator(
+                stage_operator(
                     task_id=stage.name,
                     pipeline=pipeline,
                     interval=interval,
@@ -82,7 +85,7 @@ def build(pipeline: Pipeline) -> DAG:
         last = data.expand(interval=plan.output)
         for stage in CHAIN:
             if not stage.per_interval:
-                task = operator(task_id=stage.name, pipeline=pipeline)
+                task = stage_operator(task_id=stage.name, pipeline=pipeline)
                 last >> task
                 last = task
     return dag

@@ -1,4 +1,4 @@
-"""A stage as a pod: the step of the chain around `KubernetesPodOperator`, deferred while the pod runs.
+"""A stage as a pod: the step of the chain around `KubernetesPodOperator`, deferred while the pod runs for long.
 
 The request and the outcome are files of the store, as the artifacts are: no sidecar waits to hand over a result
 (apache/airflow#38115, #39184), and who comes back to a pod that is gone reads how its job ended.
@@ -6,6 +6,7 @@ The request and the outcome are files of the store, as the artifacts are: no sid
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -27,12 +28,17 @@ from penstock_airflow.steps import take
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from kubernetes.client import models as k8s
+
+_ENDED = ("Succeeded", "Failed")
+_LOOK = 0.5  # seconds
 
 
 class PodStageOperator(KubernetesPodOperator):
-    """Takes one step of the chain: reuses what is there, else starts the stage's job as a pod and waits deferred.
+    """Takes one step of the chain: reuses what is there, else starts the stage's job as a pod and waits for it.
 
-    The decision to reuse is made before a pod exists. Airflow's section `[penstock]` says where pods run.
+    The decision to reuse is made before a pod exists. A job of seconds is waited for in the worker, as the way over the
+    triggerer and into another worker takes seconds; a longer one deferred, without a worker. Airflow's section `[penstock]` says where pods run.
     """
 
     ui_color = "#dcfce7"
@@ -71,6 +77,7 @@ class PodStageOperator(KubernetesPodOperator):
         self.pipeline = pipeline
         self.interval = interval
         self.given = given
+        self.hold = conf.getfloat("penstock", "hold", fallback=10.0)
         self.operator_extra_links = buttons(pipeline, self.task_id)
         self.links: Mapping[str, str] = {}
 
@@ -98,6 +105,19 @@ class PodStageOperator(KubernetesPodOperator):
         return self._step(
             context, lambda chain, request: self._outcome(chain, context, event["name"], request, death)
         )
+
+    def get_or_create_pod(self, pod_request_obj: k8s.V1Pod, context: Context) -> k8s.V1Pod:
+        """The pod as it is after `hold` seconds, or once it has ended: then the provider does not defer."""
+        # At once: a task that is cancelled removes its own pod.
+        self.pod = super().get_or_create_pod(pod_request_obj, context)
+        until = time.monotonic() + self.hold
+        with suppress(ApiException):  # a cluster that does not answer is the triggerer's to wait for
+            while time.monotonic() < until:
+                time.sleep(_LOOK)
+                self.pod = self.hook.get_pod(self.pod.metadata.name, self.pod.metadata.namespace)
+                if self.pod.status.phase in _ENDED:
+                    break
+        return self.pod
 
     def _remove_left(self, context: Context) -> None:
         """Remove the pod of an earlier try whose worker died when the job had ended: its work is in the store."""

@@ -56,7 +56,14 @@ def scheduler(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
 
 
 def triggerer(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
-    """Airflow's triggerer, which watches the pod."""
+    """Airflow's triggerer, once it watches the pod; it never does where the pod ends within seconds."""
+    with project.airflow() as airflow:
+
+        def deferred() -> bool:
+            asked = airflow.get("/api/v2/dags/~/dagRuns/~/taskInstances", params={"state": "deferred"})
+            return any(task["task_id"] == stage for task in asked.json()["task_instances"])
+
+        until(lambda: deferred() or not cluster.running(stage), 60)
     _kill_service(project, "airflow-triggerer")
 
 
