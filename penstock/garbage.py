@@ -1,24 +1,27 @@
 """What of the store and the scratch folder nothing leads to, and how it is removed.
 
 Reached are the results of recent runs, what the registered versions lead to, and what these rest on in turn. What is
-younger than a day stays whoever reaches it: a run that goes on may be about to.
+younger than a day stays whoever reaches it: a run that goes on may be about to. To logged predictions nothing leads: they
+go when they are as old as their pipeline says.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from penstock import predictions
 from penstock.errors import PenstockError
 from penstock.record import Record, Runs, jobs_of
 from penstock.redaction import redact
 from penstock.registry import Registry
 from penstock.results import StageResult
 from penstock.settings import Settings
+from penstock.spec.durations import Duration
 from penstock.stages import STAGES
 from penstock.store import Store
 from penstock.work import application_of, events_of
@@ -28,19 +31,23 @@ _YOUNG = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Keep:
-    """Which runs count as recent: the newest `runs` of each pipeline, and those of the last `days`."""
+    """Which runs count as recent: the newest `runs` of each pipeline, and those of the last `days`.
+
+    `logs` has for how long pipelines keep their logged predictions; one that is not there keeps all.
+    """
 
     runs: int = 20
     days: int = 30
+    logs: Mapping[str, Duration] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Garbage:
     """A key's folder, an attempt that did not win, Spark's log of a key's making, what pods of a run were asked and
-    answered, or a leftover in the scratch folder; `path` as Store has it."""
+    answered, a day of logged predictions, or a leftover in the scratch folder; `path` as Store has it."""
 
     path: str
-    kind: Literal["key", "attempt", "events", "jobs", "temporary"]
+    kind: Literal["key", "attempt", "events", "jobs", "predictions", "temporary"]
     bytes: int
 
 
@@ -97,7 +104,7 @@ class Collector:
         garbage = [Garbage(key.path, "key", self._size(key.path)) for key in sorted(keys - reached)]
         garbage += [each for key in sorted(reached) for each in self._losers(key)]
         for pipeline, (_, old) in runs.items():
-            garbage += [*self._events(pipeline, reached), *self._jobs(pipeline, old)]
+            garbage += [*self._events(pipeline, reached), *self._jobs(pipeline, old), *self._logged(pipeline)]
         return Found([*garbage, *self._temporary()], len(reached))
 
     def delete(self, garbage: Iterable[Garbage]) -> list[Garbage]:
@@ -187,6 +194,15 @@ class Collector:
         """What pods of runs that are no more recent were asked and answered."""
         paths = [jobs_of(pipeline, record.run.run) for record in old]
         return [Garbage(path, "jobs", self._size(path)) for path in paths if self._store.exists(path)]
+
+    def _logged(self, pipeline: str) -> list[Garbage]:
+        """Days of logged predictions that were over before as long ago as their pipeline keeps them."""
+        kept = self._keep.logs.get(pipeline)
+        if kept is None:
+            return []
+        since = kept.before(self._now)
+        paths = [path for path, over in predictions.days(pipeline, self._store) if over <= since]
+        return [Garbage(path, "predictions", self._size(path)) for path in paths]
 
     def _temporary(self) -> list[Garbage]:
         folder = self._settings.var / "tmp"

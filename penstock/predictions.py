@@ -17,7 +17,8 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,6 +34,16 @@ FORMAT = 1
 def folder(pipeline: str) -> str:
     """Where a pipeline's predictions lie in the store."""
     return f"{pipeline}/_predictions"
+
+
+def days(pipeline: str, store: Store) -> list[tuple[str, datetime]]:
+    """The folders of a pipeline's days in the store, each with the instant at which its day is over."""
+    found = []
+    for name in store.names(folder(pipeline)):
+        with suppress(ValueError):  # nothing that `compact` has made
+            day = datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=UTC)
+            found.append((f"{folder(pipeline)}/{name}", day + timedelta(days=1)))
+    return found
 
 
 def complete(spool: Path) -> list[Path]:

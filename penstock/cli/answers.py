@@ -241,7 +241,7 @@ class GarbageAnswer(Part):
     """Something that nothing reaches."""
 
     path: str = Field(description="below the store, or the file's own path for a leftover of a job")
-    kind: Literal["key", "attempt", "events", "jobs", "temporary"]
+    kind: Literal["key", "attempt", "events", "jobs", "predictions", "temporary"]
     bytes: int
 
 

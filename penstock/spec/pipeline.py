@@ -75,8 +75,8 @@ SCORE = "score"
 
 
 class Function(BaseModel):
-    """The live function: its name (the pipeline's by default), where it runs, as which kind of bundle, what it answers, and
-    which share is logged.
+    """The live function: its name (the pipeline's by default), where it runs, as which kind of bundle, what it answers, which
+    share is logged, and how long that is kept (None: for ever).
 
     `steps` are the user's own around the model, in their order; SCORE among them is the model.
     """
@@ -88,6 +88,7 @@ class Function(BaseModel):
     bundle: Kind = "onnx"
     output: Literal["probability", "prediction"] | None = None
     log: Annotated[float, Field(ge=0, le=1)] = 0
+    keep_log: Duration | None = Duration(days=90)
     steps: list[Annotated[str, Field(pattern=NAME)]] = [SCORE]
 
     @field_validator("steps")

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from penstock import predictions
 from penstock.errors import PenstockError
 from penstock.garbage import Collector, Garbage, Keep
 from penstock.intervals import Interval
@@ -23,6 +24,7 @@ from penstock.record import Entry, ItemEntry, Run, Runs, jobs_of
 from penstock.registry import Registry
 from penstock.results import Input, StageResult
 from penstock.settings import Settings
+from penstock.spec.durations import Duration
 from penstock.store import Store
 from penstock.work import application_of, events_of
 
@@ -73,7 +75,7 @@ class World:
             item = ItemEntry(subject="", key=result.key, path=result.path, state="ran")
             runs.write(run, Entry(stage=result.stage, state="ran", why="w", items=[item], ended=started))
 
-    def collector(self, versions: list[tuple[StageResult, StageResult | None]], **keep: int) -> Collector:
+    def collector(self, versions: list[tuple[StageResult, StageResult | None]], **keep: Any) -> Collector:
         """Collects with a registry of versions, each a register result and a verdict."""
         known = [
             SimpleNamespace(register_path=register.path, verdict_path=verdict.path if verdict else None)
@@ -164,6 +166,24 @@ def test_what_pods_were_asked_goes_when_their_run_is_old(world: World) -> None:
     collector.delete(found)
     assert world.store.names(jobs_of("p", "new")) == ["pod-1"]
     assert [record.run.run for record in Runs(world.store).all("p")] == ["new", "old:+"]
+
+
+def test_logged_predictions_go_by_the_day_when_they_are_as_old_as_said(world: World) -> None:
+    """A day that ended so long ago; the day after it, another pipeline's and what is no day's stay, and so does all where nothing is said."""
+    for pipeline, name in [
+        ("p", "2026-03-02"),
+        ("p", "2026-03-03"),
+        ("p", "2026-05-31"),
+        ("p", "notes"),
+        ("q", "2020-01-01"),
+    ]:
+        world.write(f"{predictions.folder(pipeline)}/{name}/14/segment.parquet", YOUNG)
+    collector = world.collector([], logs={"p": Duration(days=90)})
+    found = collector.find().garbage
+    assert found == [Garbage("p/_predictions/2026-03-02", "predictions", 10)]
+    collector.delete(found)
+    assert world.store.names("p/_predictions") == ["2026-03-03", "2026-05-31", "notes"]
+    assert world.collector([]).find().garbage == []
 
 
 def test_a_key_at_work_stays(world: World) -> None:
