@@ -76,9 +76,7 @@ class Builder:
         name, folder = pipeline.name, self.here.dags / pipeline.name
         planned = code.of_checkout(self.here, pipeline)
         own = pipeline.function.own_steps
-        # Register runs the steps' examples.
-        locks = [folder / requirements.FILE, *steps.locks(self.here.steps, own)]
-        libraries = requirements.added(locks, self._lock("job"))
+        libraries = requirements.added(self._locks(pipeline), self._lock("job"))
         below = self.room("job").image
         with self._context() as context:
             app = context / "layer" / "app"
@@ -88,7 +86,7 @@ class Builder:
                 _copy(suites, app / "expectations" / pipeline.suites)
             for file in (file for name in own for file in steps.files(self.here.steps, name)):
                 _copy(file, app / file.relative_to(self.here.root))
-            image = self._layer("pipeline", name, below, libraries, context)
+            image = self._layer(_named("pipeline", pipeline), below, libraries, "pipeline", context)
         record = BuildRecord(**planned.model_dump(), image=image, revision=self.revision())
         write_atomic(folder / RECORD, f"{record.model_dump_json(indent=1)}\n".encode(), mode=0o644)
         return record
@@ -102,7 +100,9 @@ class Builder:
         own = self.here.dags / pipeline.name / requirements.FILE
         libraries = requirements.beyond(self._lock("notebook"), self._lock("job"), own)
         with self._context() as context:
-            return self._layer("notebook", pipeline.name, below, libraries, context)
+            return self._layer(
+                _named("notebook", pipeline), below, libraries, "notebook", context, target="notebook"
+            )
 
     def function(self, pipeline: Pipeline) -> str:
         """Build and push the function image with the libraries of each step of the pipeline's function as a layer of its own.
@@ -113,7 +113,6 @@ class Builder:
         below, locks = self._lock("function"), list[Path]()
         layers = {}
         for name in pipeline.function.own_steps:
-            steps.files(self.here.steps, name)
             [lock] = steps.locks(self.here.steps, [name])
             layers[name] = requirements.beyond(lock, below, *locks)
             locks.append(lock)
@@ -121,8 +120,28 @@ class Builder:
         for name, libraries in layers.items():
             if libraries:
                 with self._context() as context:
-                    image = self._layer("function", pipeline.name, image, libraries, context, f"step {name}")
+                    image = self._layer(
+                        _named("function", pipeline), image, libraries, f"step {name}", context
+                    )
         return image
+
+    def machine(self, pipelines: Sequence[Pipeline]) -> str:
+        """Build the machine image, which must be there, with the libraries of pipelines and of their functions' steps on top.
+
+        Returns its reference: of the machine image itself where they ask for no more than that has. Raises SpecError where a
+        step is not there, or their requirements are no locks, or not for the machine room beside each other; PenstockError
+        where there is no machine image, and as above.
+        """
+        locks = [lock for pipeline in pipelines for lock in self._locks(pipeline)]
+        libraries = requirements.added(locks, self._lock("machine"))
+        below = self._tag("machine")
+        # Without this a builder would look for one of that name elsewhere: a stranger's.
+        if not self.registry and not self._has(below):
+            raise PenstockError(f"there is no image {below} here", next_step="penstock image room machine")
+        if not libraries:
+            return below
+        with self._context() as context:
+            return self._layer("machine-libraries", below, libraries, "pipelines", context)
 
     def room(self, room: str) -> RoomImage:
         """Build the image of one of ROOMS, and push it where there is a registry. Raises PenstockError as above."""
@@ -147,23 +166,24 @@ class Builder:
     def _lock(self, room: str) -> Path:
         return self.here.root / _LOCK.format(room)
 
+    def _locks(self, pipeline: Pipeline) -> list[Path]:
+        """The locks of a pipeline and of its function's steps, whose examples register runs. Raises SpecError for no such step."""
+        own = pipeline.function.own_steps
+        return [self.here.dags / pipeline.name / requirements.FILE, *steps.locks(self.here.steps, own)]
+
     def _layer(
         self,
-        kind: str,
-        pipeline: str,
+        name: str,
         below: str,
         libraries: Sequence[requirements.Pinned],
+        whose: str,
         context: Path,
-        part: str | None = None,
+        target: str = "layer",
     ) -> str:
-        """Build one layer (images/pipeline) on another image: what lies in `context`'s folder layer/, and libraries.
-
-        `part` is whose these are, where the image has several such layers.
-        """
-        name, layer = f"{kind}-{pipeline.replace('_', '-')}", context / "layer"
+        """Build one layer (images/pipeline) on another image: what lies in `context`'s folder layer/, and somebody's libraries."""
+        layer = context / "layer"
         layer.mkdir(exist_ok=True)
         if libraries:
-            whose = part or kind
             self.say(f"installing the libraries of the {whose}")
             lock = context / requirements.FILE
             lock.write_text("".join(f"{each.line}\n" for each in libraries))
@@ -171,7 +191,7 @@ class Builder:
             self._install(lock, layer / "site", "--no-deps")
             sbom.write(layer / f"sbom.{whose.replace(' ', '-')}.json", f"penstock-{name}", layer / "site")
         arguments = {"BELOW": below, "TITLE": name}
-        return self._build(name, "pipeline/Dockerfile", layer, arguments, "--target", kind)
+        return self._build(name, "pipeline/Dockerfile", layer, arguments, "--target", target)
 
     def _install(self, lock: Path, site: Path, *options: str) -> None:
         """Put the libraries of a lock into a folder, each checked by its digest."""
@@ -195,22 +215,36 @@ class Builder:
 
     def _build(self, name: str, file: str, context: Path, arguments: Mapping[str, str], *options: str) -> str:
         """Build one image, and push it where there is a registry; its reference then is by digest."""
-        tag = f"{self.registry or 'penstock'}/{name}:latest"
+        tag = self._tag(name)
         given = {**arguments, "REVISION": self.revision() or "unknown"}
         build: list[str | Path] = [
             *options, *(f"--build-arg={key}={value}" for key, value in given.items()),
             "--tag", tag, "--file", self.here.root / "images" / file, context,
         ]  # fmt: skip
         self.say(f"building {tag}")
-        # Images that stay are for the containers here: where docker is, these are docker's.
-        if shutil.which("buildah") and (self.registry or not shutil.which("docker")):
+        if self._by_buildah:
             return self._with_buildah(tag, build, context)
-        docker = programs.find("docker", next_step="install it, or buildah, which needs no daemon")
+        docker = _docker()
         self._run([docker, "build", "--quiet", *build])
         if not self.registry:
             return tag
         self._run([docker, "push", "--quiet", tag])
         return self._run([docker, "inspect", "--format", "{{index .RepoDigests 0}}", tag])
+
+    def _tag(self, name: str) -> str:
+        return f"{self.registry or 'penstock'}/{name}:latest"
+
+    @property
+    def _by_buildah(self) -> bool:
+        # Images that stay are for the containers here: where docker is, these are docker's.
+        return bool(shutil.which("buildah") and (self.registry or not shutil.which("docker")))
+
+    def _has(self, tag: str) -> bool:
+        """Whether the builder's own storage has an image."""
+        look = (
+            ["buildah", "inspect", "--type", "image"] if self._by_buildah else [_docker(), "image", "inspect"]
+        )
+        return subprocess.run([*look, tag], capture_output=True, check=False).returncode == 0
 
     def _with_buildah(self, tag: str, build: Sequence[str | Path], context: Path) -> str:
         # Without a registry's certificate only on this machine. Times are set to nothing: same content, same digest.
@@ -253,6 +287,15 @@ class Builder:
                 next_step="mend what it says, then build again: nothing was recorded",
             )
         return ran.stdout.strip()
+
+
+def _named(kind: str, pipeline: Pipeline) -> str:
+    """What an image of a pipeline is called."""
+    return f"{kind}-{pipeline.name.replace('_', '-')}"
+
+
+def _docker() -> str:
+    return programs.find("docker", next_step="install it, or buildah, which needs no daemon")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -118,8 +118,9 @@ def command(lock: Path, site: Path, *options: str | Path) -> list[str | Path]:
 
 
 def install(lock: Path) -> str:
-    """What a person types to have it all here."""
-    return f".venv/bin/uv pip install --python .venv -r {_shown(lock)}"
+    """What a person types to have it all here, or in containers."""
+    here = f".venv/bin/uv pip install --python .venv -r {_shown(lock)}"
+    return f"{here}; for docker-compose.yml: penstock image machine"
 
 
 def _version(name: str) -> str | None:

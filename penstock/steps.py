@@ -36,8 +36,8 @@ def digest(steps: Path, name: str) -> str:
 
 
 def locks(steps: Path, names: Iterable[str]) -> list[Path]:
-    """Where the locks of steps are, or would be."""
-    return [steps / name / requirements.FILE for name in names]
+    """Where the locks of steps are, or would be. Raises SpecError for no such step."""
+    return [files(steps, name)[0].with_name(requirements.FILE) for name in names]
 
 
 def input_of(name: str) -> str:

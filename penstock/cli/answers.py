@@ -296,13 +296,20 @@ class InitAnswer(Answer):
 
 
 class ImageAnswer(Answer):
-    """An image of a pipeline: the one that its DAG pins from now on, or one with a notebook on it."""
+    """An image of a pipeline: the one that its DAG pins from now on, one with a notebook on it, or its function's."""
 
     pipeline: str
-    image: str = Field(description="by digest")
+    image: str = Field(description="by digest where it was pushed")
     revision: str | None = Field(
         description="the commit that it was built from; null outside of a repository"
     )
+
+
+class MachineAnswer(Answer):
+    """The machine image with the libraries of pipelines and of their functions' steps; as it was, where they need no more."""
+
+    pipelines: list[str]
+    image: str = Field(description="by digest where it was pushed")
 
 
 class RoomAnswer(Answer):

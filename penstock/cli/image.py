@@ -1,4 +1,4 @@
-"""`penstock image`: a pipeline's image with the record that its DAG pins, and the images of the rooms."""
+"""`penstock image`: a pipeline's image with the record that its DAG pins, the images of the rooms, and libraries on these."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli import project
-from penstock.cli.answers import ImageAnswer, RoomAnswer
+from penstock.cli.answers import ImageAnswer, MachineAnswer, RoomAnswer
 from penstock.cli.command import command
 from penstock.errors import PenstockError
 
@@ -36,6 +36,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Images that pipelines and services run in.", no_args_is_help=True)
     command(group, "build", show, family="image")(build)
     command(group, "function", show_function, family="image")(function)
+    command(group, "machine", show_machine, family="image")(machine)
     command(group, "notebook", show_notebook, family="image")(notebook)
     command(group, "room", show_room, family="image")(room)
     app.add_typer(group, name="image")
@@ -54,6 +55,17 @@ def function(name: _Pipeline, registry: _RoomRegistry = None, base_image: _BaseI
     builder = _builder(here, registry, base_image)
     image = builder.function(project.pipeline(name, here))
     return ImageAnswer(pipeline=name, image=image, revision=builder.revision())
+
+
+def machine(
+    name: Annotated[str | None, typer.Argument(help="The pipeline (default: all).")] = None,
+    registry: _RoomRegistry = None,
+) -> MachineAnswer:
+    """Put the libraries of pipelines and of their steps on the machine image, which must be built (docs/compose.md)."""
+    here = project.settings()
+    names = project.names(name, here)
+    image = _builder(here, registry, None).machine([project.pipeline(each, here) for each in names])
+    return MachineAnswer(pipelines=names, image=image)
 
 
 def notebook(name: _Pipeline, registry: _Registry = None) -> ImageAnswer:
@@ -104,6 +116,13 @@ def show(answer: ImageAnswer, console: Console) -> None:
 
 def show_function(answer: ImageAnswer, console: Console) -> None:
     console.print(f"{answer.image} serves packages of {answer.pipeline}", soft_wrap=True)
+
+
+def show_machine(answer: MachineAnswer, console: Console) -> None:
+    console.print(
+        f"{answer.image} has the libraries of {', '.join(answer.pipelines)}: name it in PENSTOCK_MACHINE_IMAGE",
+        soft_wrap=True,
+    )
 
 
 def show_notebook(answer: ImageAnswer, console: Console) -> None:

@@ -136,7 +136,12 @@ class Libraries:
         except HostError:
             raise
         except PenstockError as error:
-            raise HostError(501, f"{layer.lock}: {error.message}", next_step=error.next_step) from error
+            # An image has no uv: it has the libraries, or has not.
+            raise HostError(
+                501,
+                f"{layer.lock}: {error.message}",
+                next_step=f"{error.next_step}; where it is an image: penstock image machine",
+            ) from error
         finally:
             await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
 

@@ -28,15 +28,10 @@ from penstock.store import Store
 from penstock.targets.embedded import EmbeddedTarget
 from tests.e2e.conftest import ROOT, Project, projects
 from tests.e2e.ends import PIPELINE, change, scaffold
+from tests.library import LIBRARY, LOCK
 from tests.servers import S3, free_port, mlflow_server, until
 
 STORE = "s3://penstock/main"
-#: A library that neither the job room nor this environment has, as a pipeline's own requirements.txt.
-LIBRARY = "haversine"
-_LOCK = f"""{LIBRARY}==2.9.0 \\
-    --hash=sha256:1103d7e1f0f108c25b31b63452c54d9d6f29389a70de7dd75fd4b908329b6fcf \\
-    --hash=sha256:d32031b6b4232e37764730a781a3b8cb248710f92aca6f553b8097524420754d
-"""
 #: Where images go, and what the job image stands on where the usual base cannot be had.
 REGISTRY, BASE_IMAGE = "PENSTOCK_REGISTRY", "PENSTOCK_BASE_IMAGE"
 
@@ -132,11 +127,12 @@ def temporary() -> Iterator[Stand]:
 
 
 def _make_pipeline(project: Project) -> None:
+    project.share_downloads()
     scaffold(project)
     spec = spec_of(project)
     change(spec, '"data/', '"s3://penstock/data/')
     change(spec.with_name("model.py"), "\nfrom pyspark", f"\nimport {LIBRARY}  # noqa: F401\nfrom pyspark")
-    spec.with_name("requirements.txt").write_text(_LOCK)
+    spec.with_name("requirements.txt").write_text(LOCK)
     fsspec.filesystem("s3").put(f"{project.root}/data/", "penstock/data", recursive=True)
     build_image(project, PIPELINE)
 

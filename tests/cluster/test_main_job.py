@@ -15,9 +15,10 @@ import pytest
 
 from penstock.record import Runs
 from penstock.store import Store
-from tests.cluster.stand import LIBRARY, Cluster, declared
+from tests.cluster.stand import Cluster, declared
 from tests.e2e.conftest import Project
 from tests.e2e.ends import PIPELINE, ROW
+from tests.library import LIBRARY
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 

@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import ROOT, Project, make_project
+from tests.e2e.ends import PIPELINE, change, scaffold
+from tests.library import STEP, add_step
+from tests.penstock.conftest import make_function
 
-__all__ = ["make_project"]
+__all__ = ["make_function", "make_project"]
 
 #: Where no registry is to be had: what our images stand on (Debian with Python), and a Debian with PostgreSQL and wget.
 BASE_IMAGE, SERVICES_IMAGE = "PENSTOCK_BASE_IMAGE", "PENSTOCK_SERVICES_IMAGE"
@@ -46,6 +49,15 @@ def room() -> Callable[[str], str]:
         return str(json.loads(ran.stdout)["image"])
 
     return build
+
+
+def stepped(project: Project) -> None:
+    """The scaffold's pipeline, whose function has a step that needs a library of its own; images can be made of it."""
+    project.share_downloads()
+    scaffold(project)
+    add_step(project.root)
+    spec = project.root / "dags" / PIPELINE / "pipeline.py"
+    change(spec, "    slices=", f'    function={{"steps": ["score", "{STEP}"]}},\n    slices=')
 
 
 @dataclass(frozen=True)

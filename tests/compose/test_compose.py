@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from penstock import signatures
-from tests.compose.conftest import Stack, docker
-from tests.e2e.ends import PIPELINE, ROW, scaffold
+from tests.compose.conftest import Stack, docker, stepped
+from tests.e2e.ends import PIPELINE, ROW
+from tests.library import GIVEN
 from tests.servers import airflow_api, until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(3600)]
@@ -20,8 +21,10 @@ ONCE = {"secrets", "prepare"}
 
 @pytest.fixture(scope="module")
 def up(stack: Stack) -> Stack:
-    """Up over the scaffold's pipeline, by the documented command."""
-    scaffold(stack.project)
+    """Up over the scaffold's pipeline, whose step's library is on the machine image, by the documented commands."""
+    stepped(stack.project)
+    made = stack.project.penstock("image", "machine", PIPELINE)
+    stack.project.environment["PENSTOCK_MACHINE_IMAGE"] = made["image"]
     stack.compose("up", "--wait", "--quiet-pull")
     return stack
 
@@ -60,10 +63,16 @@ def test_every_service_is_bounded(stack: Stack) -> None:
 
 
 def test_it_ends_on_a_live_function(up: Stack, first: Any) -> None:
-    """Every stage ran, and the function answers on this machine as the version that the registry has; it is signed."""
+    """Every stage ran, and the function answers on this machine as the version that the registry has; it is signed.
+
+    Its step has its library where register proves it and where the host serves it, which installs nothing.
+    """
     assert first["state"] == "succeeded"
     assert {stage["state"] for stage in first["stages"]} == {"ran"}
-    assert ask(up)["version"] == "1"
+    answer = ask(up)
+    assert answer["version"] == "1"
+    assert answer.items() >= GIVEN.items()
+    assert not up.compose("exec", "-T", "function-host", "ls", "/scratch/host/libraries")
     answer = up.penstock("status", PIPELINE)
     status = answer["pipelines"][0]
     assert answer["airflow"] == "running"

@@ -6,19 +6,25 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.compose.conftest import BASE_IMAGE, ROOT, docker
+from tests.compose.conftest import BASE_IMAGE, ROOT, docker, stepped
+from tests.e2e.conftest import Project
+from tests.e2e.ends import PIPELINE
 from tests.jobs.small_packages import linear, package
+from tests.library import FILES, GIVEN, LIBRARY, STEP
+from tests.penstock.conftest import MakeFunction
 from tests.servers import free_port, until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1800)]
 
 ROOMS = ("function", "function-grpc", "airflow", "job", "machine")
-LIBRARY = {
+IMPORTED = {
     "function": "onnxruntime",
     "function-grpc": "grpc",
     "airflow": "airflow",
@@ -67,36 +73,57 @@ def test_it_is_what_it_should_be(room_name: str, room: Callable[[str], str]) -> 
         "            for top in ('/etc', '/opt', '/root', '/scratch') for path in pathlib.Path(top).rglob(name)]\n"
         "print(json.dumps([util.find_spec(sys.argv[2]) is None, len(sbom['components']), tools, settings]))"
     )
-    said = docker("run", "--rm", "--read-only", "--tmpfs", "/scratch", image, "-c", look, LIBRARY[room_name], ABSENT[room_name])  # fmt: skip
+    said = docker("run", "--rm", "--read-only", "--tmpfs", "/scratch", image, "-c", look, IMPORTED[room_name], ABSENT[room_name])  # fmt: skip
     absent, components, tools, settings = json.loads(said.splitlines()[-1])
     assert absent
     assert components > 10
     assert (tools, settings) == ([], [])
 
 
-@pytest.fixture
-def function(room: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
-    """The function image on a package, with nothing to write to; its URL."""
-    image, port = room("function"), free_port()
-    samples = ([{"distance": 1.0}], [{"prediction": 2.0}])
-    folder = package(tmp_path / "package", linear({"distance": 2.0}), {"distance": "double"}, samples)
-    container = docker(
-        "run", "--detach", "--read-only", "--cap-drop", "ALL", "--volume", f"{folder}:/package:ro",
-        "--publish", f"127.0.0.1:{port}:8080", image,
-    )  # fmt: skip
-    yield f"http://127.0.0.1:{port}"
-    docker("rm", "--force", container)
-
-
-def test_a_mounted_package_is_served(function: str) -> None:
-    """By its default command alone."""
+@contextmanager
+def serving(image: str, package: Path) -> Iterator[Callable[[dict[str, float]], Any]]:
+    """A function image on a package, by its default command alone and with nothing to write to; asks it."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    package.chmod(0o755)  # another user reads it
 
     def answers() -> bool:
         try:
-            return httpx.get(f"{function}/health", trust_env=False).is_success
+            return httpx.get(f"{url}/health", trust_env=False).is_success
         except httpx.HTTPError:
             return False
 
-    until(answers)
-    answer = httpx.post(f"{function}/predict", json={"distance": 3.0}, trust_env=False).json()
-    assert answer["prediction"] == 6.0
+    container = docker(
+        "run", "--detach", "--read-only", "--cap-drop", "ALL", "--volume", f"{package}:/package:ro",
+        "--publish", f"127.0.0.1:{port}:8080", image,
+    )  # fmt: skip
+    try:
+        until(answers)
+        yield lambda record: httpx.post(f"{url}/predict", json=record, trust_env=False).json()
+    finally:
+        docker("rm", "--force", container)
+
+
+def test_a_mounted_package_is_served(room: Callable[[str], str], tmp_path: Path) -> None:
+    """The function image answers what the package answers."""
+    samples = ([{"distance": 1.0}], [{"prediction": 2.0}])
+    folder = package(tmp_path / "package", linear({"distance": 2.0}), {"distance": "double"}, samples)
+    with serving(room("function"), folder) as ask:
+        assert ask({"distance": 3.0})["prediction"] == 6.0
+
+
+def test_a_functions_image_has_the_libraries_of_its_steps(
+    make_project: Callable[[], Project], make_function: MakeFunction
+) -> None:
+    """`penstock image function` builds it of the pipeline here; a package whose step needs a library then answers by it."""
+    project = make_project()
+    stepped(project)
+    base = os.environ.get(BASE_IMAGE)
+    options = ["--base-image", base] if base else []
+    image = project.penstock("image", "function", PIPELINE, *options)["image"]
+    with serving(image, make_function(1, steps=FILES)) as ask:
+        answer = ask({"x": 3.0})
+    assert answer["prediction"] == 4.0
+    assert answer.items() >= GIVEN.items()
+    bill = docker("run", "--rm", "--entrypoint", "cat", image, f"/opt/penstock/sbom.step-{STEP}.json")
+    assert [each["name"] for each in json.loads(bill)["components"]] == [LIBRARY]

@@ -52,6 +52,14 @@ class Project:
         password = json.loads((self.var / "airflow" / "passwords.json").read_text())["admin"]
         return airflow_api(f"http://127.0.0.1:{self.environment['PENSTOCK_AIRFLOW_PORT']}", password)
 
+    def share_downloads(self) -> None:
+        """Make images of what was downloaded for the environment here, instead of downloading it again."""
+        (self.var / "cache").mkdir(parents=True)
+        for name in ("uv", "jars"):
+            there = ROOT / "var" / "cache" / name
+            there.mkdir(parents=True, exist_ok=True)
+            (self.var / "cache" / name).symlink_to(there)
+
     def jobs(self, stage: str) -> list[int]:
         """The processes of this project's jobs of a stage (of any, for ""): each leads its own group."""
         found = []

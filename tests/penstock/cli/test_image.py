@@ -85,8 +85,8 @@ def test_a_function_image_has_a_layer_for_each_step(penstock: Penstock, shift: S
     assert ran.answer["image"] == "r.example/t/function-shift@sha256:3"
     assert built.read_text().splitlines() == [
         "function  ./sbom.json",
-        "function r.example/t/function@sha256:1 ./sbom.step-greet.json ./site/one.py",
-        "function r.example/t/function-shift@sha256:2 ./sbom.step-wave.json ./site/two.py",
+        "layer r.example/t/function@sha256:1 ./sbom.step-greet.json ./site/one.py",
+        "layer r.example/t/function-shift@sha256:2 ./sbom.step-wave.json ./site/two.py",
     ]
     (shift.steps / "wave/requirements.txt").write_text("one==3 --hash=sha256:00\n")
     ran = penstock("image", "function", "shift")
@@ -99,13 +99,47 @@ def test_a_pipelines_image_has_its_functions_steps(penstock: Penstock, shift: Se
     ran = penstock("image", "build", "shift", "--registry", "r.example/t")
     assert ran.code == 0, ran.stderr
     layer = built.read_text().splitlines()[1].split()
-    assert layer[:2] == ["pipeline", "r.example/t/job@sha256:1"]
+    assert layer[:2] == ["layer", "r.example/t/job@sha256:1"]
     assert {path for path in layer if path.startswith(("./app/steps", "./site"))} == {
         "./app/steps/greet/requirements.txt", "./app/steps/greet/step.py", "./app/steps/plain/step.py",
         "./app/steps/wave/requirements.txt", "./app/steps/wave/step.py", "./site/one.py", "./site/two.py",
     }  # fmt: skip
     record = json.loads((shift.dags / "shift/image.json").read_text())
     assert record["steps"] == {name: steps.digest(shift.steps, name) for name in ("greet", "plain", "wave")}
+
+
+def test_the_machine_image_gets_the_libraries_of_pipelines(
+    penstock: Penstock, shift: Settings, built: Path
+) -> None:
+    """Of their own locks and their steps', each once, on the image that is there; that itself where they ask for no more."""
+    own = shift.dags / "shift/requirements.txt"
+    own.write_text("three==3 --hash=sha256:00\n")
+    ran = penstock("image", "machine", "--registry", "r.example/t", "--json")
+    assert ran.code == 0, ran.stderr
+    assert ran.answer == {"pipelines": ["shift"], "image": "r.example/t/machine-libraries@sha256:1"}
+    assert built.read_text().splitlines() == [
+        "layer r.example/t/machine:latest ./sbom.pipelines.json ./site/one.py ./site/three.py ./site/two.py"
+    ]
+    own.write_text("one==3 --hash=sha256:00\n")
+    ran = penstock("image", "machine", "shift")
+    assert ran.code == 2
+    assert "one 1 (3 in dags/shift/requirements.txt)" in ran.stderr
+    for lock in (own, *shift.steps.glob("*/requirements.txt")):
+        lock.unlink()
+    ran = penstock("image", "machine", "--registry", "r.example/t", "--json")
+    assert ran.answer["image"] == "r.example/t/machine:latest"
+
+
+def test_a_machine_image_must_be_here(penstock: Penstock, shift: Settings, built: Path) -> None:
+    """No builder gets to look for a stranger's of that name; the command that builds it is named."""
+    docker = built.with_name("programs") / "docker"
+    docker.write_text("#!/bin/sh\nexit 1\n")
+    docker.chmod(0o755)
+    ran = penstock("image", "machine")
+    assert ran.code == 1
+    assert "there is no image penstock/machine:latest here" in ran.stderr
+    assert "penstock image room machine" in ran.stderr
+    assert not built.exists()
 
 
 def test_a_step_that_fails_records_nothing(
