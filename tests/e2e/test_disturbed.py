@@ -1,22 +1,27 @@
-"""SIGKILL in any stage and during publish, then a re-run; a clock that is wrong: the same end as an undisturbed run."""
+"""SIGKILL in any stage and during publish, or a full disk, then a re-run; a clock that is wrong: the same end as an undisturbed run."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from penstock.errors import DeployError, StoreError
 from penstock.stages import CHAIN
 from penstock.store import Store
 from tests.e2e.conftest import Project
-from tests.e2e.ends import PIPELINE, end_of, scaffold
+from tests.e2e.ends import NOTHING_REGISTERED, PIPELINE, end_of, registered, revisions, scaffold
+from tests.full_disk import NO_BYTECODE, full_disk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.spark, pytest.mark.timeout(1800)]
 
@@ -26,8 +31,12 @@ KILLS = [
     ("train", 2.0), ("train", 10.0), ("register", 0.5), ("register", 2.0), ("register", 3.0), ("register", 4.0),
     ("validate_model", 2.0), ("deploy", 0.5), ("deploy", 1.5), ("deploy", 2.5),
 ]  # fmt: skip
-
-
+#: Bytes that a file may have from the start of a run: nothing at all, its first lines, not a table.
+FULL_FROM_THE_START = [0, 400, 4_000]
+#: In a stage's job, once it began. What it has in memory it cannot keep.
+FULL_IN_A_STAGE = 200
+#: What says that it was the disk.
+FULL = ("File too large", "the disk is full", "disk I/O error")
 #: The scaffold's newest month.
 DATE = "2024-12-01"
 #: Python reads it before anything else: the clock of jobs, as that of another machine, stands before the data's time.
@@ -100,3 +109,44 @@ def _kill(project: Project, run: subprocess.Popen[str]) -> None:
             os.killpg(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
+
+
+def test_a_full_disk_under_a_whole_run(make_project: Callable[[], Project], expected: dict[str, Any]) -> None:
+    """Full from the start, then in each stage: the run fails and says so, and the next goes on where it stopped."""
+    disturbed = make_project()
+    scaffold(disturbed)
+    disturbed.environment.update(NO_BYTECODE)
+    for free in FULL_FROM_THE_START:
+        # The limit is inherited, by the run and by each job that it starts.
+        with full_disk(free):
+            run = disturbed.start("run", PIPELINE, "--json")
+        _refused(run)
+        assert registered(disturbed) == NOTHING_REGISTERED
+    for stage in CHAIN:
+        run = disturbed.start("run", PIPELINE, "--json")
+        _fill_in(disturbed, stage.name, run)
+        assert _refused(run) == stage.name
+        assert revisions(disturbed) == []
+    disturbed.penstock("down")  # the deploy job started the function host, whose disk is as full
+    ended = end_of(disturbed, disturbed.penstock("run", PIPELINE))
+    assert ended == expected
+    assert (ended["state"], ended["version"], ended["revisions"]) == ("succeeded", "1", 1)
+
+
+def _fill_in(project: Project, stage: str, run: subprocess.Popen[str]) -> None:
+    """From when a stage's first job is seen, no job of that stage may write more than FULL_IN_A_STAGE bytes to a file."""
+    while run.poll() is None:
+        for pid in project.jobs(stage):
+            with suppress(psutil.NoSuchProcess):
+                psutil.Process(pid).rlimit(psutil.RLIMIT_FSIZE, (FULL_IN_A_STAGE, FULL_IN_A_STAGE))
+        time.sleep(0.05)
+
+
+def _refused(run: subprocess.Popen[str]) -> str | None:
+    """The stage at which a run failed, None before any; asserts that it said that the disk is full, and what to do."""
+    out, err = run.communicate()
+    assert run.returncode in (StoreError.exit_code, DeployError.exit_code), f"{err}\n{out}"
+    assert any(words in err for words in FULL), err
+    answer = json.loads(out)
+    failed = [stage["name"] for stage in answer.get("stages", []) if stage["state"] == "failed"]
+    return failed[0].partition("@")[0] if failed else None
