@@ -1,6 +1,6 @@
 """Images from source: one a room, a pipeline's own on top of the job room's, and its function's on top of the function room's.
 
-Built by buildah or docker, whichever is there. Libraries are installed by uv outside, by the room's lock and its
+Built and kept as penstock.image_builds says. Libraries are installed by uv outside, by the room's lock and its
 digests, and copied in; what is in a build's context decides what is in the image.
 """
 
@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Final
 
 import penstock
-from penstock import code, jars, programs, requirements, sbom, steps
+from penstock import code, jars, requirements, sbom, steps
 from penstock.code import BuildRecord
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
+from penstock.image_builds import Builds, run
 from penstock.settings import Settings
 from penstock.spec.pipeline import Pipeline
 from penstock.stages import RECORD
@@ -134,9 +135,9 @@ class Builder:
         """
         locks = [lock for pipeline in pipelines for lock in self._locks(pipeline)]
         libraries = requirements.added(locks, self._lock("machine"))
-        below = self._tag("machine")
+        below = self._builds.tag("machine")
         # Without this a builder would look for one of that name elsewhere: a stranger's.
-        if not self.registry and not self._has(below):
+        if not self.registry and not self._builds.has("machine"):
             raise PenstockError(f"there is no image {below} here", next_step="penstock image room machine")
         if not libraries:
             return below
@@ -160,8 +161,12 @@ class Builder:
             arguments = {"PYTHON_VERSION": _MINOR, "ROOM": room, "VERSION": penstock.__version__}
             if self.base_image:
                 arguments["BASE_IMAGE"] = self.base_image
-            image = self._build(room, "Dockerfile", context, arguments, "--target", room)
+            image = self._build(room, "Dockerfile", room, context, arguments)
         return RoomImage(image, bill)
+
+    @property
+    def _builds(self) -> Builds:
+        return Builds(self.registry)
 
     def _lock(self, room: str) -> Path:
         return self.here.root / _LOCK.format(room)
@@ -191,15 +196,15 @@ class Builder:
             self._install(lock, layer / "site", "--no-deps")
             sbom.write(layer / f"sbom.{whose.replace(' ', '-')}.json", f"penstock-{name}", layer / "site")
         arguments = {"BELOW": below, "TITLE": name}
-        return self._build(name, "pipeline/Dockerfile", layer, arguments, "--target", target)
+        return self._build(name, "pipeline/Dockerfile", target, layer, arguments)
 
     def _install(self, lock: Path, site: Path, *options: str) -> None:
         """Put the libraries of a lock into a folder, each checked by its digest."""
         install = requirements.command(lock, site, "--cache-dir", self.here.var / "cache" / "uv", *options)
         try:  # what the environment here was made from is in the cache: the digests say that it is the same
-            self._run([*install, "--offline"])
+            run([*install, "--offline"])
         except PenstockError:
-            self._run(install)
+            run(install)
         (site / ".lock").unlink(missing_ok=True)
         # Scripts begin with the path of the Python that installed them; a library's tests nobody imports.
         for folder in (site / "bin", *site.rglob("tests")):
@@ -213,50 +218,11 @@ class Builder:
         lock = self.here.root / _JARS.format(room)
         return jars.fetch(lock, self.here.var / "cache" / "jars", target) if lock.is_file() else []
 
-    def _build(self, name: str, file: str, context: Path, arguments: Mapping[str, str], *options: str) -> str:
-        """Build one image, and push it where there is a registry; its reference then is by digest."""
-        tag = self._tag(name)
+    def _build(self, name: str, file: str, target: str, context: Path, arguments: Mapping[str, str]) -> str:
+        """Build a stage of a Dockerfile of images/, by the commit that is checked out here."""
+        self.say(f"building {self._builds.tag(name)}")
         given = {**arguments, "REVISION": self.revision() or "unknown"}
-        build: list[str | Path] = [
-            *options, *(f"--build-arg={key}={value}" for key, value in given.items()),
-            "--tag", tag, "--file", self.here.root / "images" / file, context,
-        ]  # fmt: skip
-        self.say(f"building {tag}")
-        if self._by_buildah:
-            return self._with_buildah(tag, build, context)
-        docker = _docker()
-        self._run([docker, "build", "--quiet", *build])
-        if not self.registry:
-            return tag
-        self._run([docker, "push", "--quiet", tag])
-        return self._run([docker, "inspect", "--format", "{{index .RepoDigests 0}}", tag])
-
-    def _tag(self, name: str) -> str:
-        return f"{self.registry or 'penstock'}/{name}:latest"
-
-    @property
-    def _by_buildah(self) -> bool:
-        # Images that stay are for the containers here: where docker is, these are docker's.
-        return bool(shutil.which("buildah") and (self.registry or not shutil.which("docker")))
-
-    def _has(self, tag: str) -> bool:
-        """Whether the builder's own storage has an image."""
-        look = (
-            ["buildah", "inspect", "--type", "image"] if self._by_buildah else [_docker(), "image", "inspect"]
-        )
-        return subprocess.run([*look, tag], capture_output=True, check=False).returncode == 0
-
-    def _with_buildah(self, tag: str, build: Sequence[str | Path], context: Path) -> str:
-        # Without a registry's certificate only on this machine. Times are set to nothing: same content, same digest.
-        insecure = ["--tls-verify=false"] if self.registry and _is_loopback(self.registry) else []
-        self._run(
-            ["buildah", "build", "--quiet", "--isolation", "chroot", "--layers", "--timestamp", "0", *insecure, *build]
-        )  # fmt: skip
-        if not self.registry:
-            return tag
-        digest = context / "digest"
-        self._run(["buildah", "push", "--quiet", *insecure, "--digestfile", digest, tag])
-        return f"{tag.removesuffix(':latest')}@{digest.read_text().strip()}"
+        return self._builds.build(name, self.here.root / "images" / file, target, context, given)
 
     def revision(self) -> str | None:
         """The commit that is checked out here, marked where files differ from it; None where this is no checkout."""
@@ -279,23 +245,10 @@ class Builder:
         with tempfile.TemporaryDirectory(prefix="image-", dir=temporary) as folder:
             yield Path(folder)
 
-    def _run(self, command: Sequence[str | Path]) -> str:
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        if ran.returncode:
-            raise PenstockError(
-                f"{Path(command[0]).name} {command[1]} ended with {ran.returncode}: {ran.stderr.strip()[-2000:]}",
-                next_step="mend what it says, then build again: nothing was recorded",
-            )
-        return ran.stdout.strip()
-
 
 def _named(kind: str, pipeline: Pipeline) -> str:
     """What an image of a pipeline is called."""
     return f"{kind}-{pipeline.name.replace('_', '-')}"
-
-
-def _docker() -> str:
-    return programs.find("docker", next_step="install it, or buildah, which needs no daemon")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -320,7 +273,3 @@ def _entry_points(app: Path) -> None:
     folder.mkdir()
     for name in ("METADATA", "entry_points.txt"):
         (folder / name).write_text(own.read_text(name) or "")
-
-
-def _is_loopback(registry: str) -> bool:
-    return registry.partition("/")[0].partition(":")[0] in ("localhost", "127.0.0.1")
