@@ -23,10 +23,14 @@ class Builds:
 
     def has(self, name: str) -> bool:
         """Whether the builder's own storage has the image."""
-        inspect = ["buildah", "inspect", "--type", "image"] if self._by_buildah else [_docker(), "image", "inspect"]
+        inspect = (
+            ["buildah", "inspect", "--type", "image"] if self._by_buildah else [_docker(), "image", "inspect"]
+        )
         return subprocess.run([*inspect, self.tag(name)], capture_output=True, check=False).returncode == 0
 
-    def build(self, name: str, dockerfile: Path, target: str, context: Path, arguments: Mapping[str, str]) -> str:
+    def build(
+        self, name: str, dockerfile: Path, target: str, context: Path, arguments: Mapping[str, str]
+    ) -> str:
         """Build a stage of a Dockerfile; the image's reference, by digest where it was pushed.
 
         Raises PenstockError where neither buildah nor docker is there, or one of their steps fails.
@@ -53,7 +57,9 @@ class Builds:
     def _with_buildah(self, tag: str, build: Sequence[str | Path], context: Path) -> str:
         # Without a registry's certificate only on this machine. Times are set to nothing: same content, same digest.
         insecure = ["--tls-verify=false"] if self.registry and _is_loopback(self.registry) else []
-        run(["buildah", "build", "--quiet", "--isolation", "chroot", "--layers", "--timestamp", "0", *insecure, *build])
+        run(
+            ["buildah", "build", "--quiet", "--isolation", "chroot", "--layers", "--timestamp", "0", *insecure, *build]
+        )  # fmt: skip
         if not self.registry:
             return tag
         digest = context / "digest"
