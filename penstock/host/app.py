@@ -23,13 +23,13 @@ from penstock.host.errors import HostError, storage_error
 from penstock.host.functions import Functions
 from penstock.host.limits import Limits
 from penstock.host.manifest import NAME, REVISION
-from penstock.host.proxy import Proxy
+from penstock.host.proxy import METRICS, Proxy
 from penstock.host.state import HostRecord, StateFolder
 from penstock.host.upload import read_body, save_body
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
-_PROXIED = ("health", "openapi.json", "docs", "metrics")
+_PROXIED = ("health", "openapi.json", "docs")
 # Below /v2, names and words: nothing that leads elsewhere.
 _INFERENCE = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9_.-]*)*", re.ASCII)
 _MAX_LOG_LINES = 10_000
@@ -74,6 +74,7 @@ class Host:
             Route("/functions/{name}/logs", self._logs),
             Route("/functions/{name}/predict", self._forward("predict"), methods=["POST"]),
             *(Route(f"/functions/{{name}}/{path}", self._forward(path)) for path in _PROXIED),
+            Route(f"/functions/{{name}}/{METRICS}", self._metrics),
             # The Open Inference Protocol, whose paths name the model too.
             Route("/functions/{name}/v2{rest:path}", self._infer, methods=["GET", "POST"]),
         ]
@@ -118,6 +119,12 @@ class Host:
             return await self._proxy.forward(_name(request), path, request)
 
         return forward
+
+    async def _metrics(self, request: Request) -> Response:
+        # Whoever reads them every few seconds would start each function for it.
+        if self._functions.at_zero(_name(request)):
+            return PlainTextResponse("")
+        return await self._proxy.forward(_name(request), METRICS, request)
 
     async def _infer(self, request: Request) -> Response:
         rest = request.path_params["rest"]

@@ -25,6 +25,10 @@ _NOT_SENT = _HOP_BY_HOP | {b"host", b"content-length", b"expect", b"authorizatio
 _NOT_RETURNED = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
 
 
+#: A function's page that is read at intervals, whether or not anybody asks the function.
+METRICS = "metrics"
+
+
 class Proxy:
     """One client, with its pool of connections, to all functions."""
 
@@ -53,7 +57,7 @@ class Proxy:
         raw_path = f"/{path}".encode("ascii")
         if query := request.scope["query_string"]:
             raw_path += b"?" + query
-        async with self._functions.lease(name) as runner:
+        async with self._functions.lease(name, use=path != METRICS) as runner:
             url = httpx.URL(scheme="http", host="127.0.0.1", port=runner.port, raw_path=raw_path)
             try:
                 async with asyncio.timeout(self._limits.answer_seconds):

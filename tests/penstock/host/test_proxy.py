@@ -41,7 +41,7 @@ class OneFunction:
         self._port = port
 
     @asynccontextmanager
-    async def lease(self, name: str) -> AsyncIterator[Leased]:
+    async def lease(self, name: str, *, use: bool) -> AsyncIterator[Leased]:
         """The one there is."""
         yield Leased(self._port)
 
