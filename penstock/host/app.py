@@ -95,7 +95,7 @@ class Host:
         finally:
             await self._compaction.close()
             await self._functions.close()
-            await self._proxy.close()
+            self._proxy.close()
 
     def _changing(self, handler: _Handler) -> _Handler:
         """Only for those who know the token."""

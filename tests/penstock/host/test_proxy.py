@@ -97,7 +97,7 @@ def forward(given: Request, answer: Answer, limits: Limits | None = None) -> tup
         try:
             return await proxy.forward("shift", "predict", given)
         finally:
-            await proxy.close()
+            proxy.close()
             server.close()
 
     return asyncio.run(talk()), bytes(seen)
@@ -234,7 +234,7 @@ def test_a_function_that_is_gone() -> None:
         try:
             await proxy.forward("shift", "predict", request())
         finally:
-            await proxy.close()
+            proxy.close()
 
     with pytest.raises(HostError, match="ended before it answered") as caught:
         asyncio.run(talk())
