@@ -43,7 +43,7 @@ class Function:
         self._state = state
         self._libraries = libraries
         self._pool = pool
-        self._limits = limits
+        self.limits = limits
         self._background = background
 
     def runner(self, revision: str, staged: Path | None = None) -> Runner:
@@ -54,7 +54,7 @@ class Function:
             self._libraries,
             self._state.predictions / self.name,
             self.log,
-            self._limits,
+            self.limits,
             self.changes,
             self._pool,
         )
@@ -75,7 +75,7 @@ class Function:
             self.let_go(old)
 
         async def expire() -> None:
-            await asyncio.sleep(self._limits.candidate_seconds)
+            await asyncio.sleep(self.limits.candidate_seconds)
             if self.candidate is runner:
                 self.candidate = None
                 self.let_go(runner)
@@ -122,11 +122,11 @@ class Function:
 
     async def _comes_up(self, runner: Runner) -> bool:
         """Start it where need be, and return once it serves; False where another one is live by now. Raises HostError (503)."""
-        if self._waiting >= self._limits.waiting:
+        if self._waiting >= self.limits.waiting:
             raise self._unavailable(runner, f"{self._waiting} requests wait for it already")
         self._waiting += 1
         try:
-            async with asyncio.timeout(self._limits.wait_seconds):
+            async with asyncio.timeout(self.limits.wait_seconds):
                 runner.wake()
                 while runner is self.live and runner.state is not State.READY:
                     if runner.refused:

@@ -28,12 +28,12 @@ class Functions:
     Changes to one function happen one after another; requests never wait for them.
     """
 
-    def __init__(self, state: StateFolder, limits: Limits) -> None:
+    def __init__(self, state: StateFolder, limits: Limits, pool: Pool, background: Background) -> None:
         self._state = state
         self._limits = limits
         self._libraries = Libraries(state, limits)
-        self._pool = Pool(limits)
-        self._background = Background()
+        self._pool = pool
+        self._background = background
         self._functions: dict[str, Function] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -48,12 +48,10 @@ class Functions:
             if function.traffic is not None:
                 function.live = function.runner(function.traffic.revision)
                 function.live.keep()
-        self._background.spawn(self._pool.watch())
         self._background.spawn(self._libraries.sweep(self._state.packages))
 
     async def close(self) -> None:
         """Stop every process."""
-        await self._background.close()
         runners = [runner for function in self._functions.values() for runner in function.runners()]
         await asyncio.gather(*(runner.stop() for runner in runners), return_exceptions=True)
 

@@ -20,7 +20,7 @@ from penstock.host.limits import Limits
 from penstock.host.logs import FunctionLog
 from penstock.host.manifest import read_manifest
 from penstock.host.pool import Pool
-from penstock.host.process import RuntimeProcess
+from penstock.host.process import Heard, RuntimeProcess
 from penstock.targets import RevisionStatus
 
 
@@ -58,6 +58,7 @@ class Runner:
         self.state = State.IDLE
         self.port: int | None = None
         self.restarts = 0
+        self.starts = 0  # how often a process of it became ready
         self.error: str | None = None
         self.in_flight = 0
         self.used = time.monotonic()
@@ -72,6 +73,7 @@ class Runner:
         self._served = False
         self._closing = asyncio.Event()
         self._resting: asyncio.Task[None] | None = None
+        self._listeners: list[Heard] = []
         self._failure = HostError(502, f"{revision} was stopped")
         self._retry_at = 0.0
         self._process: RuntimeProcess | None = None
@@ -187,6 +189,15 @@ class Runner:
                 if self.state is not State.READY:
                     self._changes.notify()
 
+    @contextmanager
+    def heard(self, listener: Heard) -> Iterator[None]:
+        """Meanwhile the listener is told what the process prints."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
     async def _run(self) -> None:
         self._served = False
         try:
@@ -228,9 +239,7 @@ class Runner:
         try:
             async with self._libraries.holding(self.package):
                 command = await asyncio.to_thread(self._command)
-            process = await RuntimeProcess.start(
-                command, lambda source, line: self._log.write(self.revision, source, line)
-            )
+            process = await RuntimeProcess.start(command, self._hear)
         except HostError as error:
             self._fail(error)
             return 0.0
@@ -244,6 +253,7 @@ class Runner:
         began, reasons = time.monotonic(), process.reasons
         if port is not None:
             self.port, self.error, self.used = port, None, began
+            self.starts += 1
             self._set(State.READY)
         elif process.running:
             reasons = [f"it was not ready within {self._limits.start_seconds:g} s"]
@@ -268,6 +278,11 @@ class Runner:
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.signal(number)
+
+    def _hear(self, source: str, line: bytes) -> None:
+        self._log.write(self.revision, source, line)
+        for listener in self._listeners:
+            listener(source, line)
 
     def _fail(self, failure: HostError) -> None:
         self._failure = failure
