@@ -165,16 +165,17 @@ class Runner:
     async def stop(self) -> None:
         """End the process: SIGTERM, then SIGKILL after `stop_seconds`. Returns when it is gone."""
         self._closing.set()
-        if self._task is None:
+        task = self._task
+        if task is None:
             return
         if self._placed:
             self._signal(signal.SIGTERM)
         else:
-            self._task.cancel()
-        _, unfinished = await asyncio.wait({self._task}, timeout=self._limits.stop_seconds)
-        if unfinished:
+            task.cancel()
+        await asyncio.wait({task}, timeout=self._limits.stop_seconds)
+        if not task.done():  # by now it may even have been woken again
             self._signal(signal.SIGKILL)
-            await self._task
+            await task
 
     @contextmanager
     def asked(self) -> Iterator[None]:

@@ -9,6 +9,9 @@ import asyncio
 import base64
 import io
 import json
+import re
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +36,7 @@ from penstock.host.openwhisk.namespaces import Namespace
 from penstock.host.state import HostRecord, StateFolder
 from penstock.runtimes import is_one
 from tests.penstock.conftest import MakeFunction
-from tests.penstock.host.harness import until, zip_of
+from tests.penstock.host.harness import RunningHost, until, zip_of
 
 AT = "/api/v1/namespaces/_"
 RECORD = HostRecord(url="http://127.0.0.1:1", pid=1, created=0.0, birth="")
@@ -87,18 +90,18 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def _host(state: Path) -> Iterator[TestClient]:
+def whisk(state: Path) -> Iterator[TestClient]:
     with serving(state) as client:
         yield client
 
 
 @pytest.fixture
-def guest(_host: TestClient) -> Iterator[Guest]:
+def guest(whisk: TestClient) -> Iterator[Guest]:
     """A namespace with nothing in it but a package."""
-    client = Guest(_host)
+    client = Guest(whisk)
     assert client.put(f"{AT}/packages/box", json={}).status_code == 200
     yield client
-    assert _host.delete("/namespaces/guest").status_code == 204
+    assert whisk.delete("/namespaces/guest").status_code == 204
 
 
 def executed(package: Path) -> dict[str, Any]:
@@ -458,6 +461,21 @@ def test_a_result_that_is_too_large(shift: Guest) -> None:
     assert answer.json() == {
         "error": f"The action produced a response of more than {actions.MAX_RESULT} bytes."
     }
+
+
+def test_the_docs_example(host: RunningHost, make_function: MakeFunction, tmp_path: Path) -> None:
+    """docs/host.md, line by line: the key from a shell, the rest from Python."""
+    page = (Path(__file__).parents[3] / "docs/host.md").read_text()
+    shell = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[1]
+    python = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0]
+    url = str(host.client.base_url).rstrip("/")
+    shell = shell.replace("http://127.0.0.1:8793", url).replace("DIR", str(host.state))
+    made = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True).stdout
+    (tmp_path / "package.zip").write_bytes(zip_of(make_function(1)))
+    given = f"host, key = {url!r}, {json.loads(made)['key']!r}\n{python}"
+    command = [sys.executable, "-c", given]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert "'prediction': 3.0" in said
 
 
 # -- what stays -----------------------------------------------------------------------------------------------
