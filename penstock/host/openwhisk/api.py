@@ -5,6 +5,7 @@ How a server answers: https://github.com/apache/openwhisk/blob/master/docs/rest_
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import uuid
@@ -167,7 +168,8 @@ class Api:
     async def _content(self, request: Request, model: type[_B]) -> _B:
         body = await self._body(request, _MAX_BODY, too_large=400)
         try:
-            return model.model_validate_json(body or b"{}")
+            # As large as a package: others are answered meanwhile.
+            return await asyncio.to_thread(model.model_validate_json, body or b"{}")
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])

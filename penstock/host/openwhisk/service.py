@@ -206,7 +206,7 @@ class OpenWhisk:
         if len(given.code) > MAX_CODE:
             raise HostError(413, f"The code has {len(given.code)} bytes, and at most {MAX_CODE} are taken")
         try:
-            code = base64.b64decode(given.code, validate=True)
+            code = await asyncio.to_thread(base64.b64decode, given.code, validate=True)
         except ValueError as error:
             raise HostError(400, f"exec.code is not base64: {error}") from error
         try:
