@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHES = ("parse", "airflow", "collect_memory", "serving", "demo")
+BENCHES = ("parse", "airflow", "collect_memory", "serving", "targets", "demo")
 
 
 def main() -> int:

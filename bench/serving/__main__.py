@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot there, by its ending")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="ours alone, at 70 %% for so long")
     options = parser.parse_args()
-    load.need()
+    load.need("wrk", "go")
     peers = _peers()
     with tempfile.TemporaryDirectory(prefix="bench-serving-") as name:
         folder = Path(name)

@@ -70,11 +70,14 @@ def constant(url: str, body: Path, rate: float, seconds: float) -> Seen:
     return Seen(seen["throughput"], latencies["50th"] / 1e9, latencies["99th"] / 1e9, errors)
 
 
-def need() -> None:
-    """Raises SystemExit where a client is not there, saying how to get it."""
-    for program, how in (("wrk", "apt-get install wrk"), ("go", "it builds vegeta")):
+_HOW = {"wrk": "apt-get install wrk", "go": "it builds vegeta"}
+
+
+def need(*programs: str) -> None:
+    """Raises SystemExit where one of the programs (wrk, go) is not there, saying how to get it."""
+    for program in programs:
         if shutil.which(program) is None:
-            raise SystemExit(f"{program} is not on the path: {how}")
+            raise SystemExit(f"{program} is not on the path: {_HOW[program]}")
 
 
 def _vegeta() -> str:

@@ -100,7 +100,9 @@ class PipelineAnswer(Part):
     champion: ChampionAnswer | None
     url: str | None = Field(description="the live function; null where none answers")
     serving: str | None = Field(description="the version that the target serves; null where none answers")
-    target: str = Field(description="'answers', or why the target does not")
+    target: str = Field(
+        description="'answers'; 'idle': it answers once a process is started for it; or why the target does not"
+    )
     last_run: LastRunAnswer | None
 
 

@@ -91,6 +91,8 @@ def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[str | N
     live = found.serving
     if live is None:
         return None, None, "answers"
+    if live.state == "idle" and live.error is None:
+        return found.url, live.version, "idle"
     if live.state != "ready":
         return (
             found.url,
@@ -166,8 +168,9 @@ def _show(pipeline: PipelineAnswer, console: Console) -> None:
         until = f", data up to {champion.window_end:%Y-%m-%d}" if champion.window_end else ""
         console.print(f"  champion  version {champion.version}{since}{until}")
     if pipeline.url:
-        console.print(f"  serves    version {pipeline.serving} at {pipeline.url}", soft_wrap=True)
-    if pipeline.target != "answers":
+        idle = " [dim](at zero until it is asked)[/]" if pipeline.target == "idle" else ""
+        console.print(f"  serves    version {pipeline.serving} at {pipeline.url}{idle}", soft_wrap=True)
+    if pipeline.target not in ("answers", "idle"):
         console.print(f"  target    [yellow]{escape(pipeline.target)}[/]", soft_wrap=True)
     if champion and pipeline.serving and champion.version != pipeline.serving:
         console.print(

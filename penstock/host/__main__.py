@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from penstock import settings, signatures
 from penstock.errors import PenstockError
-from penstock.host.limits import Limits
+from penstock.host.limits import MIB, Limits
 from penstock.host.server import serve
+
+#: The bounds on processes, for a host that others start.
+IDLE, PROCESSES, MEMORY = "PENSTOCK_HOST_IDLE", "PENSTOCK_HOST_PROCESSES", "PENSTOCK_HOST_MEMORY"
 
 
 def main() -> int:
@@ -33,15 +38,58 @@ def main() -> int:
     parser.add_argument(
         "--store", help="URI of the store that prediction logs go to (default: this installation's)"
     )
+    usual = Limits()
+    parser.add_argument(
+        "--idle",
+        metavar="SECONDS",
+        type=_seconds,
+        default=os.environ.get(IDLE, str(usual.idle_seconds)),
+        help="after which a function that nobody asks has no process, until it is asked; inf: never "
+        f"(default: {IDLE}, else {usual.idle_seconds:g})",
+    )
+    parser.add_argument(
+        "--processes",
+        metavar="N",
+        type=_count,
+        default=os.environ.get(PROCESSES, str(usual.processes)),
+        help="how many processes of functions may run; beyond it those go that were not asked for longest "
+        f"(default: {PROCESSES}, else {usual.processes})",
+    )
+    parser.add_argument(
+        "--memory",
+        metavar="MIB",
+        type=_count,
+        default=os.environ.get(MEMORY, str(usual.processes_bytes // MIB)),
+        help=f"private memory that they may have together (default: {MEMORY}, else {usual.processes_bytes // MIB})",
+    )
     options = parser.parse_args()
+    limits = Limits(
+        idle_seconds=options.idle,
+        processes=options.processes,
+        processes_bytes=options.memory * MIB,
+    )
     try:
         signatures.trust(options.key)
         store = options.store or settings.load().store
-        serve(options.state, options.bind, options.port, Limits(), store)
+        serve(options.state, options.bind, options.port, limits, store)
     except PenstockError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _seconds(given: str) -> float:
+    with suppress(ValueError):
+        if (seconds := float(given)) > 0:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{given!r} is no number of seconds above 0")
+
+
+def _count(given: str) -> int:
+    with suppress(ValueError):
+        if (count := int(given)) > 0:
+            return count
+    raise argparse.ArgumentTypeError(f"{given!r} is no whole number above 0")
 
 
 if __name__ == "__main__":

@@ -16,20 +16,24 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
+from penstock.host.background import Background
 from penstock.host.compaction import Compaction
 from penstock.host.errors import HostError, storage_error
 from penstock.host.functions import Functions
 from penstock.host.limits import Limits
 from penstock.host.manifest import NAME, REVISION
-from penstock.host.proxy import Proxy
+from penstock.host.openwhisk.api import Api
+from penstock.host.openwhisk.service import OpenWhisk
+from penstock.host.pool import Pool
+from penstock.host.proxy import METRICS, Proxy
 from penstock.host.state import HostRecord, StateFolder
 from penstock.host.upload import read_body, save_body
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
-_PROXIED = ("health", "openapi.json", "docs", "metrics")
+_PROXIED = ("health", "openapi.json", "docs")
 # Below /v2, names and words: nothing that leads elsewhere.
 _INFERENCE = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9_.-]*)*", re.ASCII)
 _MAX_LOG_LINES = 10_000
@@ -48,14 +52,19 @@ class _Traffic(BaseModel):
 class Host:
     """Answers requests about the functions of one state folder; `record` says who and where the host is.
 
-    What the functions log of their predictions it takes to `store` (a URI).
+    What the functions log of their predictions it takes to `store` (a URI). Raises HostError where the state was damaged from
+    outside, and OSError.
     """
 
     def __init__(self, state: StateFolder, record: HostRecord, limits: Limits, store: str) -> None:
         self._state = state
         self._record = record
         self._limits = limits
-        self._functions = Functions(state, limits)
+        self._pool = Pool(limits)
+        self._background = Background()
+        self._functions = Functions(state, limits, self._pool, self._background)
+        self._whisk = OpenWhisk(state, self._pool, limits, self._background)
+        self._whisk.open()
         self._proxy = Proxy(self._functions, limits)
         self._compaction = Compaction(state.predictions, store, limits)
         self._token = state.token().encode()
@@ -74,8 +83,13 @@ class Host:
             Route("/functions/{name}/logs", self._logs),
             Route("/functions/{name}/predict", self._forward("predict"), methods=["POST"]),
             *(Route(f"/functions/{{name}}/{path}", self._forward(path)) for path in _PROXIED),
+            Route(f"/functions/{{name}}/{METRICS}", self._metrics),
             # The Open Inference Protocol, whose paths name the model too.
             Route("/functions/{name}/v2{rest:path}", self._infer, methods=["GET", "POST"]),
+            Route("/namespaces", self._changing(self._namespaces)),
+            Route("/namespaces/{name}", self._changing(self._issue), methods=["PUT"]),
+            Route("/namespaces/{name}", self._changing(self._remove_namespace), methods=["DELETE"]),
+            Mount("/api/v1", app=Api(self._whisk, self._limits).app()),
         ]
         guard = [Middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK_HOSTS, www_redirect=False)]
         return Starlette(
@@ -87,14 +101,16 @@ class Host:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        self._background.spawn(self._pool.watch())
         self._functions.start()
         self._compaction.start()
         try:
             yield
         finally:
             await self._compaction.close()
-            await self._functions.close()
-            await self._proxy.close()
+            await self._background.close()
+            await asyncio.gather(self._functions.close(), self._whisk.close())
+            self._proxy.close()
 
     def _changing(self, handler: _Handler) -> _Handler:
         """Only for those who know the token."""
@@ -118,6 +134,12 @@ class Host:
             return await self._proxy.forward(_name(request), path, request)
 
         return forward
+
+    async def _metrics(self, request: Request) -> Response:
+        # Whoever reads them every few seconds would start each function for it.
+        if self._functions.at_zero(_name(request)):
+            return PlainTextResponse("")
+        return await self._proxy.forward(_name(request), METRICS, request)
 
     async def _infer(self, request: Request) -> Response:
         rest = request.path_params["rest"]
@@ -170,6 +192,17 @@ class Host:
 
     async def _remove_revision(self, request: Request) -> Response:
         await self._functions.remove_revision(_name(request), _revision(request))
+        return Response(status_code=204)
+
+    async def _namespaces(self, request: Request) -> Response:
+        return JSONResponse({"namespaces": self._whisk.namespaces.names()})
+
+    async def _issue(self, request: Request) -> Response:
+        name = _name(request)
+        return JSONResponse({"namespace": name, "key": await self._whisk.issue(name)})
+
+    async def _remove_namespace(self, request: Request) -> Response:
+        await self._whisk.remove_namespace(_name(request))
         return Response(status_code=204)
 
     async def _logs(self, request: Request) -> Response:

@@ -4,42 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from penstock.host.background import Background
 from penstock.host.errors import HostError
+from penstock.host.function import Function
 from penstock.host.libraries import Libraries
 from penstock.host.limits import Limits
-from penstock.host.logs import FunctionLog
 from penstock.host.manifest import MANIFEST, SIGNATURE
-from penstock.host.runner import Changes, Runner, State, version_of
+from penstock.host.pool import Pool
+from penstock.host.runner import Runner, State, version_of
 from penstock.host.state import StateFolder, Traffic
 from penstock.host.upload import unpack_package
 from penstock.targets import RevisionStatus, Status
-
-
-class Function:
-    """One function in memory. `live` is kept running; `candidate` is proven and warm; `leaving` are drained."""
-
-    def __init__(self, log: FunctionLog) -> None:
-        self.log = log
-        self.changes = Changes()
-        self.traffic: Traffic | None = None
-        self.fault: HostError | None = None
-        self.live: Runner | None = None
-        self.candidate: Runner | None = None
-        self.leaving: set[Runner] = set()
-
-    def runners(self) -> list[Runner]:
-        """Every process it has, the one that says most about its revision last."""
-        return [*self.leaving, *(runner for runner in (self.candidate, self.live) if runner is not None)]
-
-    def warm(self, revision: str) -> Runner | None:
-        """The candidate, where it is a ready process of that revision."""
-        found = self.candidate
-        return found if found and found.revision == revision and found.state is State.READY else None
 
 
 class Functions:
@@ -48,16 +28,17 @@ class Functions:
     Changes to one function happen one after another; requests never wait for them.
     """
 
-    def __init__(self, state: StateFolder, limits: Limits) -> None:
+    def __init__(self, state: StateFolder, limits: Limits, pool: Pool, background: Background) -> None:
         self._state = state
         self._limits = limits
         self._libraries = Libraries(state, limits)
+        self._pool = pool
+        self._background = background
         self._functions: dict[str, Function] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._background: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Take up every function from disk and begin to start the live revisions."""
+        """Take up every function from disk; the live revisions are at zero until they are asked."""
         for name in self._state.names():
             function = self._functions[name] = self._new(name)
             try:
@@ -65,69 +46,25 @@ class Functions:
             except HostError as fault:
                 function.fault = fault
             if function.traffic is not None:
-                function.live = self._runner(name, function, function.traffic.revision)
-                self._spawn(self._take_up(function, function.live))
-        self._spawn(self._libraries.sweep(self._state.packages))
-
-    async def _take_up(self, function: Function, live: Runner) -> None:
-        """Start an earlier host's live revision, with its libraries installed again where another Python needs others."""
-        try:
-            async with self._libraries.holding(live.package):
-                pass
-        except HostError as fault:
-            function.log.write(live.revision, "host", fault.message.encode())
-        if function.live is live:  # nobody has routed elsewhere meanwhile, nor removed it
-            live.keep()
+                function.live = function.runner(function.traffic.revision)
+                function.live.keep()
+        self._background.spawn(self._libraries.sweep(self._state.packages))
 
     async def close(self) -> None:
         """Stop every process."""
-        for task in self._background:
-            task.cancel()
         runners = [runner for function in self._functions.values() for runner in function.runners()]
-        await asyncio.gather(
-            *self._background, *(runner.stop() for runner in runners), return_exceptions=True
-        )
+        await asyncio.gather(*(runner.stop() for runner in runners), return_exceptions=True)
 
     # -- what requests need ---------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def lease(self, name: str) -> AsyncIterator[Runner]:
-        """The live revision's process, ready, for one request: it is not stopped while it is leased.
+    def lease(self, name: str, *, use: bool = True) -> AbstractAsyncContextManager[Runner]:
+        """The live revision's process for one request: see `Function.lease`. Raises HostError (404)."""
+        return self._get(name).lease(use=use)
 
-        Waits a moment for one that is being started. Raises HostError: 404 for no such function or no live
-        revision, 503 with `retry_after` for one that does not come up.
-        """
-        runner = await self._ready(name)
-        runner.in_flight += 1
-        try:
-            yield runner
-        finally:
-            runner.released()
-
-    async def _ready(self, name: str) -> Runner:
-        runner: Runner | None = None
-        try:
-            async with asyncio.timeout(self._limits.wait_seconds):
-                while True:
-                    # Looked up each time: the live pointer may move while this waits.
-                    function = self._get(name)
-                    runner = function.live
-                    if runner is None:
-                        raise function.fault or HostError(
-                            404, f"{name} has no live revision", next_step=f"PUT /functions/{name}/traffic"
-                        )
-                    if runner.state is State.READY:
-                        return runner
-                    await function.changes.wait()
-        except TimeoutError:
-            assert runner is not None
-            why = f": {runner.error}" if runner.error else ""
-            raise HostError(
-                503,
-                f"{name} is {runner.state.value}{why}",
-                next_step=f"try again; GET /functions/{name}/logs says what it printed",
-                retry_after=runner.retry_after,
-            ) from None
+    def at_zero(self, name: str) -> bool:
+        """Whether the function's live revision has no process, or one that is ending. Raises HostError (404)."""
+        live = self._get(name).live
+        return live is not None and live.state in (State.IDLE, State.DRAINING)
 
     def names(self) -> list[str]:
         """Every function, sorted."""
@@ -190,15 +127,16 @@ class Functions:
             await self._prove_and_publish(name, revision, staged, self._state.sign)
             return
         if function.live is not None and function.live.revision == revision:
+            function.live.wake()
             await function.live.proved()
             return
-        self._warm(function, await self._proven(name, function, revision))
+        function.keep_warm(await self._proven(function, revision))
 
     async def _prove_and_publish(
         self, name: str, revision: str, staged: Path, publish: Callable[[Path, str, str], None]
     ) -> None:
         function = self._functions.get(name) or self._new(name)
-        runner = self._runner(name, function, revision, staged)
+        runner = function.runner(revision, staged)
         runner.start()
         try:
             await runner.proved()
@@ -209,7 +147,7 @@ class Functions:
         # It has read the package; should it be started again, then from its final place.
         runner.package = self._state.package(name, revision)
         self._functions[name] = function
-        self._warm(function, runner)
+        function.keep_warm(runner)
 
     async def route(self, name: str, revision: str) -> None:
         """Make `revision` the live one: prove it, move the pointer on disk, then serve from it.
@@ -224,21 +162,22 @@ class Functions:
             # One that was refused, and then put again with a signature, has a proven process beside it.
             replaced = live is not None and live.state is not State.READY and function.warm(revision)
             if live is not None and live.revision == revision and not replaced:
+                live.wake()
                 await live.proved()
                 return
-            runner = await self._proven(name, function, revision)
+            runner = await self._proven(function, revision)
             traffic = Traffic(revision=revision, since=datetime.now(UTC).isoformat(timespec="seconds"))
             try:
                 await asyncio.to_thread(self._state.point, name, traffic)
             except BaseException:
-                self._warm(function, runner)
+                function.keep_warm(runner)
                 raise
             runner.keep()
             old, function.live = function.live, runner
             function.traffic, function.fault = traffic, None
             function.changes.notify()
             if old is not None:
-                self._let_go(function, old)
+                function.let_go(old)
 
     async def remove_revision(self, name: str, revision: str) -> None:
         """Take one revision away. Raises HostError (404; 409 for the live one)."""
@@ -277,58 +216,22 @@ class Functions:
 
     # -- parts of these -------------------------------------------------------------------------------------
 
-    async def _proven(self, name: str, function: Function, revision: str) -> Runner:
+    async def _proven(self, function: Function, revision: str) -> Runner:
         """A ready process of a revision on disk, the warm one where there is one."""
         if (candidate := function.warm(revision)) is not None:
             function.candidate = None
             return candidate
-        runner = self._runner(name, function, revision)
-        async with self._libraries.holding(runner.package):
-            runner.start()
-            try:
-                await runner.proved()
-            except BaseException:
-                await runner.stop()
-                raise
+        runner = function.runner(revision)
+        runner.start()
+        try:
+            await runner.proved()
+        except BaseException:
+            await runner.stop()
+            raise
         return runner
 
-    def _warm(self, function: Function, runner: Runner) -> None:
-        """Keep a proven process ready for a while; it takes the place of an earlier one."""
-        old, function.candidate = function.candidate, runner
-        if old is not None:
-            self._let_go(function, old)
-
-        async def expire() -> None:
-            await asyncio.sleep(self._limits.candidate_seconds)
-            if function.candidate is runner:
-                function.candidate = None
-                self._let_go(function, runner)
-
-        self._spawn(expire())
-
-    def _let_go(self, function: Function, runner: Runner) -> None:
-        """Stop a process in the background once its requests are answered."""
-        function.leaving.add(runner)
-
-        async def leave() -> None:
-            await runner.drain()
-            function.leaving.discard(runner)
-
-        self._spawn(leave())
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
     def _new(self, name: str) -> Function:
-        return Function(FunctionLog(self._state.log(name), self._limits.log_bytes))
-
-    def _runner(self, name: str, function: Function, revision: str, staged: Path | None = None) -> Runner:
-        package = staged or self._state.package(name, revision)
-        spool = self._state.predictions / name
-        libraries = self._libraries.folders
-        return Runner(revision, package, libraries, spool, function.log, self._limits, function.changes)
+        return Function(name, self._state, self._libraries, self._pool, self._limits, self._background)
 
     def _get(self, name: str) -> Function:
         if name not in self._functions:

@@ -22,8 +22,19 @@ class Limits:
     # How long a client may take to send a request's body, and a function to answer (OpenWhisk's default: 60 s).
     body_seconds: float = 30.0
     answer_seconds: float = 60.0
-    # How long a request waits for a function that is being restarted before it is told to come back.
-    wait_seconds: float = 3.0
+    # How long a request waits for a function that is being started, or restarted, before it is told to come back; how
+    # many requests wait for one function; and how long a start waits until there is room for its process.
+    wait_seconds: float = 20.0
+    waiting: int = 256
+    room_seconds: float = 10.0
+
+    # A function that nobody asks for so long is at zero: its process ends, and the next request starts one.
+    idle_seconds: float = 600.0
+    # So many processes run at most, and so much private memory they have together (looked at every `watch_seconds`, and
+    # before one starts): beyond it those go that were not asked for longest.
+    processes: int = 32
+    processes_bytes: int = 2048 * MIB
+    watch_seconds: float = 1.0
 
     # The lock of a step's libraries; that of the job room, with Spark and all, is a third of it.
     lock_bytes: int = MIB

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +13,7 @@ from penstock.host.functions import Functions
 from penstock.host.limits import Limits
 from penstock.host.manifest import REVISION_HEADER
 from penstock.host.upload import read_body
+from penstock.host.upstream import Connections, Ended, TooLarge
 
 # RFC 9110, 7.6.1: they speak of one connection, not of the message. And Proxy-Connection, which clients still send.
 _HOP_BY_HOP = frozenset(
@@ -25,21 +25,22 @@ _NOT_SENT = _HOP_BY_HOP | {b"host", b"content-length", b"expect", b"authorizatio
 _NOT_RETURNED = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
 
 
+#: A function's page that is read at intervals, whether or not anybody asks the function.
+METRICS = "metrics"
+
+
 class Proxy:
-    """One client, with its pool of connections, to all functions."""
+    """Open connections to all functions."""
 
     def __init__(self, functions: Functions, limits: Limits) -> None:
         self._functions = functions
         self._limits = limits
         # A runtime closes idle connections after 5 s (uvicorn); given up sooner here, none is used as it closes.
-        pool = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=3.0)
-        # The environment's proxies are for the world outside, not for loopback. The
-        # function may think as long as the whole answer may take.
-        self._client = httpx.AsyncClient(limits=pool, trust_env=False, timeout=limits.answer_seconds)
+        self._connections = Connections(limits.response_bytes, idle_seconds=3.0)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        self._connections.close()
 
     async def forward(self, name: str, path: str, request: Request) -> Response:
         """The answer of the live revision of `name` to this request for `path`.
@@ -50,54 +51,41 @@ class Proxy:
         # The body first: a slow sender holds up neither a switch nor a function that is to stop.
         body = await read_body(request, limit=self._limits.request_bytes, seconds=self._limits.body_seconds)
         headers = _without(request.headers.raw, _NOT_SENT)
-        raw_path = f"/{path}".encode("ascii")
+        target = f"/{path}".encode("ascii")
         if query := request.scope["query_string"]:
-            raw_path += b"?" + query
-        async with self._functions.lease(name) as runner:
-            url = httpx.URL(scheme="http", host="127.0.0.1", port=runner.port, raw_path=raw_path)
+            target += b"?" + query
+        async with self._functions.lease(name, use=path != METRICS) as runner:
+            assert runner.port is not None
             try:
                 async with asyncio.timeout(self._limits.answer_seconds):
-                    answer = await self._client.send(
-                        httpx.Request(request.method, url, headers=headers, content=body), stream=True
-                    )
-                    try:
-                        content = await self._content(name, answer)
-                    finally:
-                        await answer.aclose()
-            except (TimeoutError, httpx.TimeoutException):
+                    answer = await self._connections.ask(runner.port, request.method, target, headers, body)
+            except TimeoutError:
                 raise HostError(
                     504,
                     f"{name} did not answer within {self._limits.answer_seconds:g} s",
                     next_step="send fewer records at once",
                 ) from None
-            except httpx.TransportError as error:
-                raise HostError(
-                    503,
-                    f"{name} ended before it answered: {error or type(error).__name__}",
-                    next_step=f"try again; GET /functions/{name}/logs says what it printed",
-                    retry_after=runner.retry_after,
-                ) from error
-        response = Response(content, answer.status_code)
-        own = [pair for pair in response.raw_headers if pair[0] == b"content-length"]
-        response.raw_headers = [
-            *_without(answer.headers.raw, _NOT_RETURNED),
-            *own,
-            (REVISION_HEADER.encode(), runner.revision.encode()),
-        ]
-        return response
-
-    async def _content(self, name: str, answer: httpx.Response) -> bytes:
-        content = bytearray()
-        # Raw: a compressed answer goes on as it came, with its own Content-Encoding.
-        async for chunk in answer.aiter_raw():
-            content += chunk
-            if len(content) > self._limits.response_bytes:
+            except TooLarge:
                 raise HostError(
                     502,
                     f"the answer of {name} has more than {self._limits.response_bytes} bytes",
                     next_step="send fewer records at once",
-                )
-        return bytes(content)
+                ) from None
+            except Ended as error:
+                raise HostError(
+                    503,
+                    f"{name} ended before it answered: {error}",
+                    next_step=f"try again; GET /functions/{name}/logs says what it printed",
+                    retry_after=runner.retry_after,
+                ) from error
+        response = Response(answer.content, answer.status)
+        own = [pair for pair in response.raw_headers if pair[0] == b"content-length"]
+        response.raw_headers = [
+            *_without(answer.headers, _NOT_RETURNED),
+            *own,
+            (REVISION_HEADER.encode(), runner.revision.encode()),
+        ]
+        return response
 
 
 def _without(headers: Iterable[tuple[bytes, bytes]], left_out: frozenset[bytes]) -> list[tuple[bytes, bytes]]:

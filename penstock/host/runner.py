@@ -1,43 +1,33 @@
-"""One revision's process: started, proven, watched, started again when it crashed, stopped."""
+"""One revision's process: started, proven, watched, started again when it crashed or is asked again, stopped."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from penstock import java, launch, runtimes
+from penstock import launch, runtimes
 from penstock.errors import PenstockError
+from penstock.host.changes import Changes
 from penstock.host.errors import HostError
+from penstock.host.libraries import Libraries
 from penstock.host.limits import Limits
 from penstock.host.logs import FunctionLog
 from penstock.host.manifest import read_manifest
-from penstock.host.output import event_in, lines_of
-from penstock.signatures import PUBLIC_KEYS
+from penstock.host.pool import Pool
+from penstock.host.process import Heard, RuntimeProcess
 from penstock.targets import RevisionStatus
-
-# All that a runtime gets of the host's environment: no secret but the one that it needs to hide others.
-_INHERITED = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TZ",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    PUBLIC_KEYS,
-    "PENSTOCK_LOG_KEY",
-    java.WRAPPED,
-)
 
 
 class State(StrEnum):
     """What a revision's process is doing; see `RevisionStatus`."""
 
+    IDLE = "idle"
     STARTING = "starting"
     READY = "ready"
     BACKOFF = "backoff"
@@ -45,69 +35,72 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
-class Changes:
-    """Wakes everyone who waits for something about a runner to change."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def notify(self) -> None:
-        """Wake all who wait now."""
-        self._event.set()
-        self._event = asyncio.Event()
-
-    async def wait(self) -> None:
-        """Return at the next change."""
-        await self._event.wait()
-
-
 class Runner:
     """The process of one revision. All methods belong to the host's event loop.
 
-    It serves at `127.0.0.1:port` while `state` is READY. Unless `keep` was called, it is not started again once
-    it has ended. It spools its prediction log in the folder `spool`; `libraries` tells where those of a package's steps are,
-    or raises HostError.
+    It serves at `127.0.0.1:port` while `state` is READY, and has a place in the `pool` while it runs. Unless `keep` was
+    called, it is not started again once it has ended. It spools its prediction log in the folder `spool`.
     """
 
     def __init__(
         self,
         revision: str,
         package: Path,
-        libraries: Callable[[Path], list[Path]],
+        libraries: Libraries,
         spool: Path,
         log: FunctionLog,
         limits: Limits,
         changes: Changes,
+        pool: Pool,
     ) -> None:
         self.revision = revision
         self.package = package
-        self.state = State.STOPPED
+        self.state = State.IDLE
         self.port: int | None = None
         self.restarts = 0
+        self.starts = 0  # how often a process of it became ready
         self.error: str | None = None
         self.in_flight = 0
+        self.used = time.monotonic()
         self._libraries = libraries
         self._spool = spool
         self._log = log
         self._limits = limits
         self._changes = changes
+        self._pool = pool
         self._kept = False
+        self._placed = False
+        self._served = False
         self._closing = asyncio.Event()
+        self._resting: asyncio.Task[None] | None = None
+        self._listeners: list[Heard] = []
         self._failure = HostError(502, f"{revision} was stopped")
         self._retry_at = 0.0
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: RuntimeProcess | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to start the process; `proved` tells how that went."""
+        self._closing.clear()
         self._task = asyncio.create_task(self._run())
         self._set(State.STARTING)
 
     def keep(self) -> None:
-        """From now on start it again whenever it ends."""
+        """From now on start it again whenever it crashes, and whenever it is woken."""
         self._kept = True
-        if self._task is None or self._task.done():
+        if self.state is State.STOPPED:
+            self._set(State.IDLE)
+
+    def wake(self) -> None:
+        """Begin to start it where it is at zero."""
+        if self.state is State.IDLE:
             self.start()
+
+    def rest(self) -> None:
+        """Begin to end the process, which answers nothing; one that is kept is at zero then."""
+        self._say("at zero, as nobody asked for it or others need the room")
+        self._set(State.DRAINING)
+        self._resting = asyncio.create_task(self.stop())
 
     def status(self) -> RevisionStatus:
         """What `GET /functions/{name}` says of it."""
@@ -118,6 +111,22 @@ class Runner:
             restarts=self.restarts,
             error=self.error,
         )
+
+    @property
+    def idle(self) -> bool:
+        """Whether it may go for now: it answers nothing, and nobody waits for it."""
+        return self.state in (State.READY, State.BACKOFF) and not self.in_flight
+
+    @property
+    def refused(self) -> bool:
+        """Whether its last start failed: it makes no sense to wait for it."""
+        return (
+            self.state in (State.IDLE, State.BACKOFF, State.STOPPED) and not self._served and bool(self.error)
+        )
+
+    def memory(self) -> int:
+        """Bytes of memory that its process alone has; 0 where there is none."""
+        return 0 if self._process is None else self._process.memory()
 
     @property
     def retry_after(self) -> int:
@@ -131,9 +140,10 @@ class Runner:
         """
         try:
             # A crashed one that is kept may have its restart up to a whole backoff away.
-            async with asyncio.timeout(self._limits.start_seconds + self._limits.stop_seconds + 1):
+            most = self._limits.room_seconds + self._limits.start_seconds + self._limits.stop_seconds + 1
+            async with asyncio.timeout(most):
                 while self.state is not State.READY:
-                    if self.state in (State.STOPPED, State.BACKOFF):
+                    if self.state in (State.IDLE, State.BACKOFF, State.STOPPED):
                         raise self._failure
                     await self._changes.wait()
         except TimeoutError:
@@ -155,25 +165,60 @@ class Runner:
     async def stop(self) -> None:
         """End the process: SIGTERM, then SIGKILL after `stop_seconds`. Returns when it is gone."""
         self._closing.set()
-        if self._task is None:
+        task = self._task
+        if task is None:
             return
-        self._signal(signal.SIGTERM)
-        _, unfinished = await asyncio.wait({self._task}, timeout=self._limits.stop_seconds)
-        if unfinished:
+        if self._placed:
+            self._signal(signal.SIGTERM)
+        else:
+            task.cancel()
+        await asyncio.wait({task}, timeout=self._limits.stop_seconds)
+        if not task.done():  # by now it may even have been woken again
             self._signal(signal.SIGKILL)
-            await self._task
+            await task
 
-    def released(self) -> None:
-        """One request less is in flight."""
-        self.in_flight -= 1
-        if self.in_flight == 0 and self.state is not State.READY:
-            self._changes.notify()
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """One request more is in flight, which waits for the process or is answered by it."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            if self.in_flight == 0:
+                self._pool.freed()
+                if self.state is not State.READY:
+                    self._changes.notify()
+
+    @contextmanager
+    def heard(self, listener: Heard) -> Iterator[None]:
+        """Meanwhile the listener is told what the process prints."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     async def _run(self) -> None:
+        self._served = False
+        try:
+            async with self._pool.place(self):
+                self._placed = True
+                await self._live()
+        except HostError as no_room:
+            self._fail(no_room)
+            self._say(no_room.message)
+        finally:
+            self._placed = False
+            self._set(State.IDLE if self._kept else State.STOPPED)
+
+    async def _live(self) -> None:
+        """Run the process until it is not to be started again."""
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
             served = await self._attempt()
+            self._served = served > 0
             self._say(self._failure.message)
             if self._closing.is_set() or not self._kept:
                 break
@@ -189,21 +234,13 @@ class Runner:
                 self._set(State.STARTING)
             else:
                 break
-        self._set(State.STOPPED)
 
     async def _attempt(self) -> float:
         """Run the process once, to its end; how long it served, in seconds. `_failure` is why it ended."""
-        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *await asyncio.to_thread(self._command),
-                env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _FIXED,
-                cwd="/",
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
+            async with self._libraries.holding(self.package):
+                command = await asyncio.to_thread(self._command)
+            process = await RuntimeProcess.start(command, self._hear)
         except HostError as error:
             self._fail(error)
             return 0.0
@@ -211,37 +248,21 @@ class Runner:
             self._fail(HostError(502, f"{self.revision}: the runtime cannot be started: {error}"))
             return 0.0
         self._process = process
-        assert process.stdout is not None
-        assert process.stderr is not None
-        ready: asyncio.Future[int] = loop.create_future()
-        reasons: list[str] = []
-        listeners = [
-            asyncio.create_task(self._listen(process.stdout, "out", ready, reasons)),
-            asyncio.create_task(self._listen(process.stderr, "err", None, reasons)),
-        ]
-        exited = asyncio.create_task(process.wait())
         if self._closing.is_set():
-            self._signal(signal.SIGTERM)
-        served = 0.0
-        await asyncio.wait(
-            {ready, exited}, timeout=self._limits.start_seconds, return_when=asyncio.FIRST_COMPLETED
-        )
-        if ready.done():
-            self.port, self.error, began = ready.result(), None, loop.time()
+            process.signal(signal.SIGTERM)
+        port = await process.port(self._limits.start_seconds)
+        began, reasons = time.monotonic(), process.reasons
+        if port is not None:
+            self.port, self.error, self.used = port, None, began
+            self.starts += 1
             self._set(State.READY)
-            await exited
-            served = loop.time() - began
-        elif not exited.done():
+        elif process.running:
             reasons = [f"it was not ready within {self._limits.start_seconds:g} s"]
-            self._signal(signal.SIGKILL)
-        code = await exited
+            process.signal(signal.SIGKILL)
+        code = await process.end()
         self.port = None
-        # What it said last is in the pipes; a descendant that holds them open is not waited for.
-        _, open_pipes = await asyncio.wait(listeners, timeout=1)
-        for listener in open_pipes:
-            listener.cancel()
-        self._fail(_failure(self.revision, code, ready.done(), reasons))
-        return served
+        self._fail(_failure(self.revision, code, port is not None, reasons))
+        return 0.0 if port is None else time.monotonic() - began
 
     def _command(self) -> list[str]:
         kind = read_manifest(self.package)[0].runtime
@@ -251,29 +272,18 @@ class Runner:
             self.package,
             memory_bytes=memory,
             spool=self._spool,
-            libraries=self._libraries(self.package),
+            libraries=self._libraries.folders(self.package),
         )
         return launch.command(*program, memory_bytes=memory)
 
-    async def _listen(
-        self, stream: asyncio.StreamReader, source: str, ready: asyncio.Future[int] | None, reasons: list[str]
-    ) -> None:
-        async for line in lines_of(stream):
-            event = event_in(line)
-            port, reason = event.get("port"), event.get("reason")
-            if ready is not None and not ready.done() and isinstance(port, int):
-                ready.set_result(port)
-            if isinstance(reason, str):
-                reasons.append(reason)
-            self._log.write(self.revision, source, line)
-
     def _signal(self, number: signal.Signals) -> None:
-        # Its own group: whatever it may have started ends with it. Unreaped, so the number is still its own.
-        if self._process is not None and self._process.returncode is None:
-            try:
-                os.killpg(self._process.pid, number)
-            except ProcessLookupError:
-                return
+        if self._process is not None:
+            self._process.signal(number)
+
+    def _hear(self, source: str, line: bytes) -> None:
+        self._log.write(self.revision, source, line)
+        for listener in self._listeners:
+            listener(source, line)
 
     def _fail(self, failure: HostError) -> None:
         self._failure = failure
@@ -285,9 +295,6 @@ class Runner:
 
     def _say(self, text: str) -> None:
         self._log.write(self.revision, "host", text.encode())
-
-
-_FIXED = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def restart_pause(failures: int, limits: Limits) -> float:

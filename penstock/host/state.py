@@ -8,6 +8,8 @@ libraries/<digest>/                 libraries of steps, for whichever packages n
 logs/<name>.log                     what the function printed
 predictions/<name>/                 its prediction log, until it is in the store
 incoming/                           uploads and removals under way; emptied when a host starts
+openwhisk/                          the same once more for OpenWhisk's actions, with namespaces/<name>.json and
+                                    activations.db (penstock.host.openwhisk)
 """
 
 from __future__ import annotations
@@ -55,13 +57,14 @@ class StateFolder:
     Writes raise OSError when the disk is full; what was there before then still is.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, predictions: Path | None = None) -> None:
+        """Predictions are logged below the root, or in that other folder."""
         self.root = root.resolve()
         self.record = self.root / "host.json"
         self._functions = self.root / "functions"
         self._incoming = self.root / "incoming"
         self._libraries = self.root / "libraries"
-        self.predictions = self.root / "predictions"
+        self.predictions = predictions or self.root / "predictions"
 
     def open(self) -> None:
         """Make the folders, and clear away what an earlier host left unfinished."""

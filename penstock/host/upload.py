@@ -9,12 +9,20 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from starlette.requests import ClientDisconnect, Request
 
 from penstock.host.errors import HostError
 from penstock.host.limits import Limits
-from penstock.host.manifest import MANIFEST, SIGNATURE, PackageFault, is_safe_path, read_manifest
+from penstock.host.manifest import (
+    MANIFEST,
+    SIGNATURE,
+    Manifest,
+    PackageFault,
+    is_safe_path,
+    read_manifest,
+)
 
 _CHUNK = 1024 * 1024
 # What zipfile raises on damage, beside its own error: decompressors' errors, unknown methods, encrypted members.
@@ -69,23 +77,32 @@ def unpack_package(archive: Path, folder: Path, name: str, revision: str, limits
 
     Raises HostError: 422 for what is no such package, 413 for one too large; and OSError.
     """
-    unpack(archive, folder, limits)
-    try:
-        manifest, found = read_manifest(folder)
-    except PackageFault as fault:
-        raise HostError(422, fault.message, next_step=fault.next_step) from fault
+    manifest, found = take_package(archive, folder, limits)
     if (manifest.name, found) != (name, revision):
         raise HostError(
             422,
             f"the package is {manifest.name} {found}, expected {name} {revision}",
             next_step="put it under its own name and revision",
         )
+
+
+def take_package(archive: Path | IO[bytes], folder: Path, limits: Limits) -> tuple[Manifest, str]:
+    """Unpack the zip `archive` into the empty `folder`; the manifest and revision of the package that it is.
+
+    Raises HostError: 422 for what is none, 413 for one too large; and OSError.
+    """
+    unpack(archive, folder, limits)
+    try:
+        manifest, revision = read_manifest(folder)
+    except PackageFault as fault:
+        raise HostError(422, fault.message, next_step=fault.next_step) from fault
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     if differing := sorted((files - {SIGNATURE}) ^ {MANIFEST, *manifest.files}):
         raise HostError(422, f"the zip and `files` of {MANIFEST} differ by {', '.join(differing)}")
+    return manifest, revision
 
 
-def unpack(archive: Path, folder: Path, limits: Limits) -> None:
+def unpack(archive: Path | IO[bytes], folder: Path, limits: Limits) -> None:
     """Unpack the zip `archive` into the empty `folder`.
 
     Only plain files with plain relative paths are taken, and sizes are counted as the bytes come: what a zip says

@@ -27,8 +27,9 @@ class TargetError(DeployError):
 class RevisionStatus(BaseModel):
     """One immutable revision of a function.
 
-    `state` is `ready`, `starting`, `backoff` (it crashed and will be started again), `draining` (answers its last
-    requests) or `stopped` (on disk only). `error` is why it is not ready, or why it was last restarted.
+    `state` is `ready`, `idle` (live, without a process until it is asked), `starting`, `backoff` (it crashed and will be
+    started again), `draining` (answers its last requests) or `stopped` (on disk only). `error` is why it is not ready, or why
+    it was last restarted.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -63,10 +63,17 @@ def test_the_champion_its_url_and_the_last_verdicts(penstock: Penstock, shop: Sh
     assert "refused" in penstock("status").stdout
 
 
-def test_a_host_that_is_down_is_said(penstock: Penstock, shop: Shop) -> None:
-    """The champion is known from the registry, and the target's silence is told with what to do."""
+def test_a_host_that_is_at_zero_or_down_is_said(penstock: Penstock, shop: Shop) -> None:
+    """A function at zero is said to serve; of a host that is down the silence is told with what to do."""
     shop.promote()
-    EmbeddedTarget(shop.settings.host_state).stop()
+    host = EmbeddedTarget(shop.settings.host_state)
+    host.stop()
+    host.ensure_running()
+    (found,) = penstock("status", "--json").answer["pipelines"]
+    assert (found["serving"], found["target"]) == ("1", "idle")
+    assert "version 1 at http" in (shown := penstock("status").stdout)
+    assert "(at zero until it is asked)" in shown
+    host.stop()
     ran = penstock("status", "--json")
     (found,) = ran.answer["pipelines"]
     assert ran.code == 0

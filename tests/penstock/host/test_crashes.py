@@ -30,7 +30,8 @@ def test_a_killed_host_comes_back_as_it_was(host: RunningHost, make_function: Ma
     until(lambda: not any(process.is_running() for process in orphans), "runtimes die with their host")
 
     host.start()
-    until(lambda: host.predict().status_code == 200, "the function is back")
+    assert host.states() == {old: "stopped", new: "idle"}
+    assert host.runtimes() == [], "what nobody asks for is not started"
     assert host.predict().json()["prediction"] == 3.0
     after = host.status()
     assert {key: after[key] for key in ("name", "live", "since")} == {

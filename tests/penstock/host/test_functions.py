@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from penstock.host.background import Background
 from penstock.host.errors import HostError
 from penstock.host.functions import Functions
 from penstock.host.limits import Limits
 from penstock.host.manifest import read_manifest
+from penstock.host.pool import Pool
 from penstock.host.state import StateFolder
 from tests.penstock.conftest import MakeFunction
 from tests.penstock.host.harness import zip_of
@@ -25,11 +27,14 @@ def play(folder: Path, limits: Limits, scenario: Scenario) -> None:
     state.open()
 
     async def run() -> None:
-        functions = Functions(state, limits)
+        pool, background = Pool(limits), Background()
+        functions = Functions(state, limits, pool, background)
+        background.spawn(pool.watch())
         functions.start()
         try:
             await scenario(functions)
         finally:
+            await background.close()
             await functions.close()
 
     asyncio.run(run())

@@ -41,7 +41,7 @@ class OneFunction:
         self._port = port
 
     @asynccontextmanager
-    async def lease(self, name: str) -> AsyncIterator[Leased]:
+    async def lease(self, name: str, *, use: bool) -> AsyncIterator[Leased]:
         """The one there is."""
         yield Leased(self._port)
 
@@ -97,7 +97,7 @@ def forward(given: Request, answer: Answer, limits: Limits | None = None) -> tup
         try:
             return await proxy.forward("shift", "predict", given)
         finally:
-            await proxy.close()
+            proxy.close()
             server.close()
 
     return asyncio.run(talk()), bytes(seen)
@@ -234,7 +234,7 @@ def test_a_function_that_is_gone() -> None:
         try:
             await proxy.forward("shift", "predict", request())
         finally:
-            await proxy.close()
+            proxy.close()
 
     with pytest.raises(HostError, match="ended before it answered") as caught:
         asyncio.run(talk())

@@ -10,7 +10,7 @@ import pytest
 
 from penstock.signatures import PUBLIC_KEYS, SIGNING_KEY, generate, sign
 from tests.penstock.conftest import MakeFunction
-from tests.penstock.host.harness import RunningHost, until
+from tests.penstock.host.harness import RunningHost
 
 PRIVATE, PUBLIC = generate()
 
@@ -63,8 +63,10 @@ def test_an_unsigned_function_is_signed_afterwards(
     revision = bare.deploy(package)
     bare.kill()
     bare.start(environment={PUBLIC_KEYS: PUBLIC})
-    until(lambda: "not signed" in (bare.status()["revisions"][0]["error"] or ""), "it is refused")
-    assert bare.predict().status_code == 503
+    answer = bare.predict()
+    assert answer.status_code == 503
+    assert "not signed" in answer.json()["error"]
+    assert "not signed" in bare.status()["revisions"][0]["error"]
     sign(package)
     assert bare.deploy(package) == revision
     assert bare.predict().json()["prediction"] == 2.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from penstock.targets import Status, Target, TargetError, open_target
 from penstock.targets.embedded import EmbeddedTarget
 from tests.openwhisk import AUTH, openwhisk
 from tests.penstock.conftest import MakeFunction
+from tests.penstock.host.harness import RunningHost
 
 
-@pytest.fixture(params=["embedded", "openwhisk"])
+@pytest.fixture(params=["embedded", "openwhisk", "openwhisk on the host"])
 def target(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Target]:
@@ -27,13 +29,32 @@ def target(
         yield made
         EmbeddedTarget(tmp_path / "state").stop()
         return
-    with openwhisk() as server:
-        monkeypatch.setenv("PENSTOCK_OPENWHISK_URL", server.url)
-        monkeypatch.setenv("PENSTOCK_OPENWHISK_AUTH", AUTH)
+    there = stand_in() if request.param == "openwhisk" else on_host(tmp_path / "state")
+    with there as (url, auth):
+        monkeypatch.setenv("PENSTOCK_OPENWHISK_URL", url)
+        monkeypatch.setenv("PENSTOCK_OPENWHISK_AUTH", auth)
         monkeypatch.setenv("PENSTOCK_OPENWHISK_IMAGE", "registry.example/function:1")
         made = open_target("openwhisk", tmp_path)
         made.prepare()
         yield made
+
+
+@contextmanager
+def stand_in() -> Iterator[tuple[str, str]]:
+    """Where the stand-in is, and the key of its namespace."""
+    with openwhisk() as server:
+        yield server.url, AUTH
+
+
+@contextmanager
+def on_host(state: Path) -> Iterator[tuple[str, str]]:
+    """Where a function host is that speaks OpenWhisk's API, and the key of a namespace of it."""
+    host = RunningHost(state)
+    try:
+        host.start()
+        yield str(host.client.base_url), host.client.put("/namespaces/guest").json()["key"]
+    finally:
+        host.close()
 
 
 def test_a_function_from_its_package_to_its_removal(target: Target, make_function: MakeFunction) -> None:

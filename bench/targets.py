@@ -1,0 +1,156 @@
+"""The function host: how soon a package is live, a start from zero, what it adds to an answer, and many functions at once.
+
+`python -m bench.targets [--functions N] [--seconds N]`. The model is that of `bench.serving`: 20 trees of depth 5. A start from
+zero is the first request after a restart of the host. What the host adds is the difference of the medians of one client that asks
+the process and one that asks the host, in turn.
+
+Needs wrk (Debian's package).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import psutil
+
+from bench.serving import load, models
+from penstock.host.manifest import MANIFEST
+from penstock.host.state import HostRecord, StateFolder
+from penstock.runtimes import is_one
+from penstock.targets.embedded import EmbeddedTarget
+
+LIVE, COLD, PAIRS = 5, 20, 5
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.targets", description=__doc__)
+    parser.add_argument("--functions", type=int, default=200, help="at once (default 200)")
+    parser.add_argument("--seconds", type=float, default=3, help="of each load (default 3)")
+    options = parser.parse_args()
+    load.need("wrk")
+    with tempfile.TemporaryDirectory(prefix="bench-targets-") as name:
+        folder = Path(name)
+        target = EmbeddedTarget(folder / "state")
+        target.ensure_running()
+        try:
+            package = models.write("boosted", folder / "package")
+            record = json.loads((package / "samples.json").read_text())["records"][0]
+            rows = [
+                *_alone(target, package, record, options.seconds, folder),
+                *_together(target, folder / "state", package, record, options.functions),
+            ]
+        finally:
+            target.stop()
+    print("| | | goal |\n| --- | --- | --- |")
+    for what, seen, goal in rows:
+        print(f"| {what} | {seen} | {goal} |")
+
+
+Rows = list[tuple[str, str, str]]
+
+
+def _alone(
+    target: EmbeddedTarget, package: Path, record: dict[str, object], seconds: float, folder: Path
+) -> Rows:
+    live = [_timed(lambda name=f"live{n}": _deploy(target, package, name, record)) for n in range(LIVE)]
+    cold = []
+    for _ in range(COLD):
+        target.stop()
+        target.ensure_running()
+        cold.append(_timed(lambda: target.invoke("live0", record)))
+    body = folder / "body.json"
+    body.write_text(json.dumps(record))
+    own, through = _process_url(target, "live0"), f"{target.url()}/functions/live0/predict"
+    pairs = []
+    for place in (own, through):
+        load.closed(place, body, 1, 1)  # warm
+    for number in range(PAIRS):
+        print(f"pair {number + 1} of {PAIRS}", file=sys.stderr, flush=True)
+        pairs.append([_answered(load.closed(place, body, 1, seconds)) for place in (own, through)])
+    added = statistics.median(1e3 * (host.p50 - process.p50) for process, host in pairs)
+    process = statistics.median(1e3 * process.p50 for process, _ in pairs)
+    return [
+        ("from a package to its first live answer, s: median / worst", _two(live), "under 2"),
+        ("from zero to an answer, s: median / worst", _two(cold), "under 1"),
+        ("the process's own answer, ms p50", f"{process:.2f}", ""),
+        ("what the host adds, ms p50", f"{added:.2f}", "under 0.3"),
+    ]
+
+
+def _together(
+    target: EmbeddedTarget, state: Path, package: Path, record: dict[str, object], count: int
+) -> Rows:
+    names = [f"many{number}" for number in range(count)]
+    for name in names:
+        _deploy(target, package, name, record)
+        print(f"{name} of {count} is live", file=sys.stderr, flush=True)
+    there = _runtimes(state)
+    mine = sum(each.memory_full_info().uss for each in there) / 2**20
+    host = _host(state).memory_full_info().uss / 2**20
+    Random(0).shuffle(names)
+    asked = [_timed(lambda name=name: target.invoke(name, record)) for name in names]
+    after = len(_runtimes(state))
+    return [
+        (
+            f"processes of {count} functions, once each was deployed / asked",
+            f"{len(there)} / {after}",
+            "at most 32",
+        ),
+        ("their private memory, MiB", f"{mine:.0f}", "at most 2048"),
+        ("the host's own, MiB", f"{host:.0f}", ""),
+        ("an answer of each in turn, s: median / worst", _two(asked), ""),
+    ]
+
+
+def _deploy(target: EmbeddedTarget, package: Path, name: str, record: dict[str, object]) -> None:
+    """Have the package live under a name of its own, and its first answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(package, Path(folder) / name))
+        manifest = json.loads((copy / MANIFEST).read_text())
+        (copy / MANIFEST).write_text(json.dumps({**manifest, "name": name}))
+        target.route(name, target.put(copy))
+    target.invoke(name, record)
+
+
+def _process_url(target: EmbeddedTarget, name: str) -> str:
+    """Where the live process of a function itself is asked: it says so as it starts."""
+    said = [json.loads(line.partition("| ")[2]) for line in target.logs(name) if '"event":"ready"' in line]
+    return f"http://127.0.0.1:{said[-1]['port']}/predict"
+
+
+def _host(state: Path) -> psutil.Process:
+    return psutil.Process(HostRecord.model_validate_json(StateFolder(state).record.read_bytes()).pid)
+
+
+def _runtimes(state: Path) -> list[psutil.Process]:
+    return [each for each in _host(state).children() if is_one(each.cmdline())]
+
+
+def _answered(seen: load.Seen) -> load.Seen:
+    if seen.errors:
+        raise SystemExit(f"{seen.errors} requests were answered with an error: {seen}")
+    return seen
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _two(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.2f} / {max(seconds):.2f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""What a namespace holds, as OpenWhisk has it: packages, and actions whose code is a function package, or sequences.
+
+The protocol: https://github.com/apache/openwhisk/blob/master/core/controller/src/main/resources/apiv1swagger.json
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from penstock.host.errors import HostError
+
+#: Of packages and actions: https://github.com/apache/openwhisk/blob/master/docs/reference.md
+NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_@ .&-]{0,254}[A-Za-z0-9_@.&-])?")
+#: What a function package is to OpenWhisk: code for an image of one's own.
+KIND: Final = "blackbox"
+#: OpenWhisk's own bounds, in bytes.
+MAX_CODE: Final = 48 * 2**20
+MAX_PARAMETERS: Final = 2**20
+
+_VERSION = r"^\d{1,9}\.\d{1,9}\.\d{1,9}$"
+
+
+class KeyValue(BaseModel):
+    """One parameter or annotation."""
+
+    key: str
+    value: Any = None
+
+
+class Limits(BaseModel):
+    """Of one activation: `timeout` in ms, `memory` in MB, `logs` in MB."""
+
+    model_config = ConfigDict(frozen=True)
+
+    timeout: int = Field(default=60_000, ge=100, le=300_000)
+    memory: int = Field(default=256, ge=128, le=2048)
+    logs: int = Field(default=10, ge=0, le=10)
+
+
+class Entity(BaseModel):
+    """What packages and actions have alike; `updated` in ms since the epoch."""
+
+    name: str
+    version: str = "0.0.0"
+    publish: bool = False
+    annotations: list[KeyValue] = []
+    parameters: list[KeyValue] = []
+    updated: int = 0
+
+
+class Package(Entity):
+    """A group of actions, with parameters that all of them get."""
+
+
+class Action(Entity):
+    """Either code, of which `revision` is the function package's, or a sequence of `components` (`/namespace/package/name`)."""
+
+    package: str | None = None
+    limits: Limits = Limits()
+    image: str | None = None
+    revision: str | None = None
+    components: list[str] | None = None
+
+    @property
+    def path(self) -> str:
+        """Its name within its namespace."""
+        return self.name if self.package is None else f"{self.package}/{self.name}"
+
+
+class Exec(BaseModel):
+    """What an action runs."""
+
+    kind: Literal["blackbox", "sequence"]
+    code: str | None = None
+    image: str | None = None
+    binary: bool = False
+    components: list[str] | None = None
+
+
+class Content(BaseModel):
+    """The body of a PUT: what is left out is as it was."""
+
+    version: str | None = Field(default=None, pattern=_VERSION)
+    publish: bool | None = None
+    annotations: list[KeyValue] | None = None
+    parameters: list[KeyValue] | None = None
+
+
+class PackageContent(Content):
+    """Of a package."""
+
+    binding: dict[str, Any] | None = None
+
+
+class ActionContent(Content):
+    """Of an action."""
+
+    exec: Exec | None = None
+    limits: dict[str, Any] | None = None
+
+
+def updated(before: Entity, content: Content) -> dict[str, Any]:
+    """What a PUT changes of an entity: annotations are merged, the patch version rises unless one is given.
+
+    Raises HostError (413) where parameters are too large.
+    """
+    changes: dict[str, Any] = {"updated": round(time.time() * 1000)}
+    major, minor, patch = before.version.split(".")
+    changes["version"] = content.version or f"{major}.{minor}.{int(patch) + 1}"
+    if content.publish is not None:
+        changes["publish"] = content.publish
+    if content.annotations is not None:
+        changes["annotations"] = list(
+            {each.key: each for each in [*before.annotations, *content.annotations]}.values()
+        )
+    if content.parameters is not None:
+        size = sum(len(each.model_dump_json()) for each in content.parameters)
+        if size >= MAX_PARAMETERS:
+            raise HostError(
+                413, f"Parameters are too large: {size} bytes, and less than {MAX_PARAMETERS} are taken"
+            )
+        changes["parameters"] = content.parameters
+    return changes
+
+
+def merged(*given: Iterable[KeyValue]) -> dict[str, Any]:
+    """Parameters by key; the later ones take precedence."""
+    return {each.key: each.value for some in given for each in some}
+
+
+def brief(namespace: str, entity: Entity) -> dict[str, Any]:
+    """An entity as it stands in a list."""
+    inner = getattr(entity, "package", None)
+    return {
+        "namespace": namespace if inner is None else f"{namespace}/{inner}",
+        "name": entity.name,
+        "version": entity.version,
+        "publish": entity.publish,
+        "annotations": [each.model_dump() for each in entity.annotations],
+        "updated": entity.updated,
+    }
+
+
+def whole(namespace: str, entity: Entity) -> dict[str, Any]:
+    """An entity as a GET of it answers, but for an action's code and a package's actions."""
+    shown = brief(namespace, entity) | {"parameters": [each.model_dump() for each in entity.parameters]}
+    if isinstance(entity, Action):
+        shown |= {"limits": entity.limits.model_dump(), "exec": _exec(entity)}
+    return shown
+
+
+def _exec(action: Action) -> Mapping[str, Any]:
+    if action.components is not None:
+        return {"kind": "sequence", "components": action.components}
+    return {"kind": KIND, "image": action.image, "binary": True}

@@ -1,0 +1,93 @@
+"""The namespaces of a host, each a file with what it holds and the hash of its key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from penstock.durable import write_atomic
+from penstock.host.errors import HostError
+from penstock.host.openwhisk.entities import Action, Package
+
+# What the key of nobody is compared with: an unknown name takes as long as a wrong password.
+_NOBODY = hashlib.sha256(b"nobody").hexdigest()
+
+
+class Namespace(BaseModel):
+    """One namespace: its key is `identity:secret`, of which only the secret's SHA-256 is kept (it is 32 random bytes).
+
+    `packages` by name, `actions` by path (`name` or `package/name`).
+    """
+
+    name: str
+    identity: str
+    secret_sha256: str
+    packages: dict[str, Package] = {}
+    actions: dict[str, Action] = {}
+
+
+class Namespaces:
+    """All of them, in the folder `root`. Writes raise OSError, and then nothing has changed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._all: dict[str, Namespace] = {}
+
+    def open(self) -> None:
+        """Read them. Raises HostError where a file was damaged from outside."""
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in sorted(self._root.glob("*.json")):
+            try:
+                namespace = Namespace.model_validate_json(path.read_bytes())
+            except ValidationError as error:
+                raise HostError(
+                    500,
+                    f"{path} is not the record of a namespace: {error.errors()[0]['msg']}",
+                    next_step="mend it, or move it away: its actions go with it",
+                ) from error
+            self._all[namespace.name] = namespace
+
+    def names(self) -> list[str]:
+        """Every namespace, sorted."""
+        return sorted(self._all)
+
+    def get(self, name: str) -> Namespace | None:
+        """One of them, as it is now."""
+        return self._all.get(name)
+
+    def all(self) -> list[Namespace]:
+        """Every namespace."""
+        return list(self._all.values())
+
+    def authenticated(self, identity: str, secret: str) -> Namespace | None:
+        """The namespace whose key this is, compared in constant time."""
+        found = next((each for each in self._all.values() if each.identity == identity), None)
+        expected = _NOBODY if found is None else found.secret_sha256
+        given = hashlib.sha256(secret.encode()).hexdigest()
+        return found if hmac.compare_digest(given, expected) else None
+
+    def issue(self, name: str) -> str:
+        """A new key for the namespace, which is made where there is none; an earlier key is one no longer."""
+        identity, secret = str(uuid.uuid4()), secrets.token_urlsafe(32)
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        before = self._all.get(name) or Namespace(name=name, identity=identity, secret_sha256=digest)
+        self.save(before.model_copy(update={"identity": identity, "secret_sha256": digest}))
+        return f"{identity}:{secret}"
+
+    def save(self, namespace: Namespace) -> None:
+        """Write it, then hold it."""
+        write_atomic(self._path(namespace.name), namespace.model_dump_json().encode())
+        self._all[namespace.name] = namespace
+
+    def remove(self, name: str) -> Namespace | None:
+        """Take it away; what it held, None where there is none of that name."""
+        self._path(name).unlink(missing_ok=True)
+        return self._all.pop(name, None)
+
+    def _path(self, name: str) -> Path:
+        return self._root / f"{name}.json"

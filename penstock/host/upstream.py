@@ -1,0 +1,192 @@
+"""The host's connections to the processes of its functions: HTTP/1.1 over loopback, kept open, and as little else as can be.
+
+A general client takes longer for a request than a small model for its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+import httptools
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Ended(Exception):
+    """The process cannot be reached, ended the connection before its answer was whole, or does not speak HTTP."""
+
+
+class TooLarge(Exception):
+    """An answer has more bytes than it may have."""
+
+
+@dataclass
+class Answer:
+    """What a process answered; names of headers in lower case."""
+
+    status: int = 0
+    headers: Headers = field(default_factory=list)
+    content: bytes = b""
+
+
+class Connections:
+    """Connections by the port of the process, each for one request at a time. Belongs to the host's event loop.
+
+    An answer may have `max_bytes`; what was idle for more than `idle_seconds` is not used again.
+    """
+
+    def __init__(self, max_bytes: int, idle_seconds: float) -> None:
+        self._max_bytes = max_bytes
+        self._idle_seconds = idle_seconds
+        self._idle: dict[int, list[_Connection]] = {}
+
+    async def ask(self, port: int, method: str, target: bytes, headers: Headers, content: bytes) -> Answer:
+        """Send a request for `target` to 127.0.0.1:`port`; the whole answer. Raises Ended and TooLarge."""
+        loop = asyncio.get_running_loop()
+        connection = self._take(port, loop.time())
+        try:
+            if connection is None:
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self._max_bytes, self._drop), "127.0.0.1", port
+                )
+            answer = await connection.ask(port, method, target, headers, content)
+        except OSError as error:
+            raise Ended(str(error)) from error
+        finally:
+            # Also where whoever asked is gone, or out of patience: the answer to come belongs to nobody.
+            if connection is not None and not connection.reusable:
+                connection.close()
+        if connection.reusable:
+            connection.idle_since = loop.time()
+            self._idle.setdefault(port, []).append(connection)
+        return answer
+
+    def close(self) -> None:
+        """Close those that are idle."""
+        for port in list(self._idle):
+            self._close(port)
+
+    def _take(self, port: int, now: float) -> _Connection | None:
+        """The one that was used last; if even that was idle for long, none, and all of them go."""
+        idle = self._idle.get(port, [])
+        while idle:
+            connection = idle.pop()
+            if now - connection.idle_since > self._idle_seconds:
+                connection.close()
+                self._close(port)
+            elif connection.open:
+                return connection
+        return None
+
+    def _close(self, port: int) -> None:
+        for connection in self._idle.pop(port, []):
+            connection.close()
+
+    def _drop(self, connection: _Connection) -> None:
+        """A connection ended: it is not used again, and a process that is gone leaves nothing behind."""
+        idle = self._idle.get(connection.port, [])
+        if connection in idle:
+            idle.remove(connection)
+        if not idle:
+            self._idle.pop(connection.port, None)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, and what is parsed of the answer on it. `reusable` once an answer is whole and another may follow."""
+
+    def __init__(self, max_bytes: int, lost: Callable[[_Connection], None]) -> None:
+        self.port = 0
+        self.idle_since = 0.0
+        self.reusable = False
+        self._max_bytes = max_bytes
+        self._lost = lost
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._head = False
+        self._answer = Answer()
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._done: asyncio.Future[Answer] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the process has not ended it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def ask(self, port: int, method: str, target: bytes, headers: Headers, content: bytes) -> Answer:
+        """Send a request; its answer. Raises Ended and TooLarge."""
+        if self._transport is None or not self.open:
+            raise Ended("it closed the connection")
+        self.port, self.reusable = port, False
+        self._head = method == "HEAD"
+        self._done = asyncio.get_running_loop().create_future()
+        lines = [b"%s %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n" % (method.encode("ascii"), target, port)]
+        lines += [b"%s: %s\r\n" % pair for pair in headers]
+        lines.append(b"content-length: %d\r\n\r\n" % len(content))
+        # One packet where the body is small.
+        self._transport.write(b"".join((*lines, content)))
+        return await self._done
+
+    def close(self) -> None:
+        """End it at once; what is on its way is lost."""
+        self.reusable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- what asyncio calls -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._done is None or self._done.done():  # nobody asked
+            self.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(Ended(f"its answer is no HTTP: {error}"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.reusable = False
+        self._fail(Ended(str(error) if error else "it closed the connection"))
+        self._lost(self)
+
+    # -- what httptools calls ---------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._done is None or self._done.done():  # in the same packet as the answer
+            self.close()
+        self._answer, self._chunks, self._size = Answer(), [], 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._answer.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self._answer.status = self._parser.get_status_code()
+        if self._head:  # the parser would wait for the body that the header speaks of
+            self._finish(False)
+
+    def on_body(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._max_bytes:
+            self._fail(TooLarge())
+        else:
+            self._chunks.append(chunk)
+
+    def on_message_complete(self) -> None:
+        if self._answer.status >= 200:  # before it there may be others, for information
+            self._finish(self._parser.should_keep_alive())
+
+    def _finish(self, reusable: bool) -> None:
+        if self._done is not None and not self._done.done():
+            self._answer.content = b"".join(self._chunks)
+            self.reusable = reusable
+            self._done.set_result(self._answer)
+
+    def _fail(self, error: Exception) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(error)
