@@ -135,7 +135,8 @@ def _json_length(scope: Scope) -> int | None:
     for name, value in scope["headers"]:
         if name == JSON_LENGTH:
             if not value.isdigit() or len(value) > 20:
-                raise malformed(f"{JSON_LENGTH.decode()} is {value[:40]!r}, expected a number of bytes")
+                found = value[:40].decode("latin-1")
+                raise malformed(f"{JSON_LENGTH.decode()} is {found!r}, expected a number of bytes")
             return int(value)
     return None
 

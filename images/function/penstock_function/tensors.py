@@ -106,7 +106,8 @@ def said(name: str) -> str:
 def _rows(shape: Any, where: str) -> int:
     whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
     if not whole or len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
-        raise malformed(f"the shape of {where} is {str(shape)[:60]}, expected [N] or [N, 1]")
+        found = str(shape)[:60] if isinstance(shape, list) else describe(shape)
+        raise malformed(f"the shape of {where} is {found}, expected [N] or [N, 1]")
     return int(shape[0])
 
 

@@ -170,6 +170,7 @@ def _without(right: dict[str, Any], column: str, **changes: Any) -> list[dict[st
         (lambda right: _without(right, "month", datatype="INT128"), "the datatype of the input 'month'"),
         (lambda right: _without(right, "month", datatype=["INT8"]), "the datatype of the input 'month'"),
         (lambda right: _without(right, "month", shape=[1, 2]), "the shape of the input 'month' is [1, 2]"),
+        (lambda right: _without(right, "month", shape=None), "the shape of the input 'month' is null"),
         (lambda right: _without(right, "month", shape=[-1]), "expected [N] or [N, 1]"),
         (lambda right: _without(right, "month", shape=[2]), "has 1 values, and its shape says 2"),
         (lambda right: _without(right, "month", shape=[2], data=[1, 2]), "rows, expected one number of them"),
@@ -266,21 +267,19 @@ near_tensors = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    request=st.fixed_dictionaries(
-        {},
-        optional={
-            "id": anything,
-            "inputs": st.lists(near_tensors, max_size=7),
-            "outputs": anything,
-            "parameters": anything,
-        },
-    )
-    | anything,
-    tail=st.binary(max_size=40),
-    cut=st.integers(-3, 3),
+near_requests = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": anything,
+        "inputs": st.lists(near_tensors, max_size=7),
+        "outputs": anything,
+        "parameters": anything,
+    },
 )
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(request=near_requests | anything, tail=st.binary(max_size=40), cut=st.integers(-3, 3))
 def test_any_request_gets_an_answer_or_a_refusal(client: Any, request: Any, tail: bytes, cut: int) -> None:
     """200 or 400 with a sentence, whatever is sent, and wherever the JSON is said to end."""
     head = json.dumps(request).encode()

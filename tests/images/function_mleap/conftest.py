@@ -14,12 +14,14 @@ from typing import Any
 import httpx
 import pytest
 from pyspark.ml import PipelineModel
+from pyspark.ml.classification import LogisticRegression
 from pyspark.sql import SparkSession
 
 from jobs.bundle.field import Field
 from jobs.bundle.mleap.convert import to_mleap
 from jobs.register import package
 from penstock import java, runtimes
+from tests.images.function_mleap import delays
 from tests.jobs.bundle.conftest import TOLERANCE, Row, answers, frame, probe, refuses, table
 from tests.jobs.conftest import spark
 
@@ -147,6 +149,13 @@ def make_package(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
         return folder / "package"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def made(spark: SparkSession, make_package: Callable[..., Path]) -> Path:
+    """The package of a small model of two classes."""
+    fitted = delays.fit(spark, LogisticRegression(maxIter=5, regParam=0.1))
+    return make_package(fitted, delays.FIELDS, delays.INPUTS[:2], "binary", 2)
 
 
 @pytest.fixture

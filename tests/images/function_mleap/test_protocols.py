@@ -1,4 +1,4 @@
-"""The runtime's answers and refusals beside those of the runtime in Python, for one and the same model."""
+"""What the runtime answers on its own, and what it refuses to serve; that it answers as the one in Python does is in test_alike."""
 
 from __future__ import annotations
 
@@ -10,91 +10,13 @@ import shutil
 import time
 import zipfile
 
-import numpy as np
 import pytest
-from pyspark.ml import Pipeline
-from pyspark.ml.classification import LogisticRegression
-from pyspark.ml.feature import Imputer, StringIndexer, VectorAssembler
 
-from jobs.bundle.convert import to_onnx
-from jobs.bundle.field import Field
-from jobs.common.scorer import scorer
 from penstock.signatures import PUBLIC_KEYS, SIGNING_KEY, generate, sign
-from penstock_function.package import Package
-from penstock_function.scorer import Scorer
-from penstock_function.service import Refusal, Service
-from tests.images.function_mleap.conftest import same, starting
+from tests.images.function_mleap.conftest import starting
+from tests.images.function_mleap.delays import RIGHT
 
 pytestmark = [pytest.mark.maven, pytest.mark.spark]
-
-FIELDS = [
-    Field("carrier", "string"),
-    Field("distance", "double"),
-    Field("ratio", "float"),
-    Field("seats", "long"),
-    Field("month", "int"),
-    Field("holiday", "boolean"),
-]
-ROWS = [
-    ("AA", 0.5, 0.25, 2, 3, True, 1),
-    ("DL", 1.5, 0.75, 1, 4, False, 0),
-    ("AA", -2.5, 0.1, 2, 5, False, 1),
-    ("DL", 1.0, 0.5, 9, 1, True, 0),
-    ("Zürich ☃", 2.0, 0.3, 4, 7, True, 1),
-]
-RIGHT = dict(zip([field.name for field in FIELDS], ROWS[0], strict=False))
-#: What a client may send, right and wrong.
-BODIES = [
-    RIGHT,
-    [RIGHT, {**RIGHT, "carrier": "DL"}],
-    {"records": [RIGHT]},
-    {**RIGHT, "seats": 3.0, "distance": 7, "month": 2.0},
-    {**RIGHT, "carrier": "Zürich ☃", "distance": 1e-300},
-    {**RIGHT, "carrier": "nobody"},
-    {**RIGHT, "carrier": None},
-    {**RIGHT, "distance": None},
-    {**RIGHT, "seats": None},
-    {**RIGHT, "ratio": None, "month": None},
-    [RIGHT, {**RIGHT, "carrier": "nobody"}, {**RIGHT, "ratio": None}],
-    {**RIGHT, "distance": "far"},
-    {**RIGHT, "carrier": 7, "seats": 2.5, "month": 2**31, "holiday": 1, "ratio": 1e39},
-    {**RIGHT, "seats": 2**53 + 1},
-    {**RIGHT, "carrier": "it's", "month": "it's " + 50 * "long"},
-    {**RIGHT, "carrier": ["AA"], "holiday": {"a": 1}, "distance": True},
-    {"carrier": "AA"},
-    {**RIGHT, "surplus": 1},
-    [],
-    7,
-    None,
-    "text",
-    {"records": [RIGHT], "other": 1},
-    {"records": 7},
-    [RIGHT, 7, None],
-    30 * [{**RIGHT, "distance": "far"}],
-    100_001 * [{}],
-]
-
-
-@pytest.fixture(scope="module")
-def fitted(spark):
-    """A small binary model: an indexer that refuses the unseen, one imputed column, the others must be there."""
-    schema = "carrier string, distance double, ratio float, seats long, month int, holiday boolean, label int"
-    stages = [
-        StringIndexer(inputCol="carrier", outputCol="carrier_index", handleInvalid="error"),
-        Imputer(inputCol="distance", outputCol="distance_there"),
-        VectorAssembler(
-            inputCols=["carrier_index", "distance_there", "ratio", "seats", "month", "holiday"],
-            outputCol="features",
-        ),
-        LogisticRegression(maxIter=5, regParam=0.1),
-    ]
-    return Pipeline(stages=stages).fit(spark.createDataFrame(ROWS, schema))
-
-
-@pytest.fixture(scope="module")
-def made(fitted, make_package):
-    """The package of that model."""
-    return make_package(fitted, FIELDS, [row[:-1] for row in ROWS[:2]], "binary", 2)
 
 
 @pytest.fixture
@@ -110,73 +32,12 @@ def served(made):
         yield run("--package", str(made))
 
 
-def as_onnx(folder):
-    """The package of the same model as ONNX."""
-    model = to_onnx(folder.parent / "spark", FIELDS, "binary", 2).SerializeToString()
-    manifest = json.loads((folder / "function.json").read_text())
-    samples = (folder / "samples.json").read_bytes()
-    digests = {
-        "model.onnx": hashlib.sha256(model).hexdigest(),
-        "samples.json": manifest["files"]["samples.json"],
-    }
-    files = {
-        "function.json": json.dumps(
-            {**manifest, "runtime": "onnx", "files": digests, "reference": None}
-        ).encode(),
-        "model.onnx": model,
-        "samples.json": samples,
-    }
-    return Package.read(files.__getitem__)
-
-
 def zipped(folder):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(folder.iterdir()):
             archive.write(path, path.name)
     return buffer.getvalue()
-
-
-def test_both_runtimes_answer_alike(made, served):
-    """Every body gets the same status, answer, sentence and faults from both."""
-    python = Service()
-    python.serve(as_onnx(made))
-    for body in BODIES:
-        try:
-            status, expected = 200, python.predict(body)[0]
-        except Refusal as refusal:
-            status, expected = refusal.status, refusal.body()
-        response = served.client.post("/predict", content=json.dumps(body))
-        assert response.status_code == status, (body, response.text)
-        found = response.json()
-        assert found.keys() == expected.keys()
-        if status == 200:
-            assert same(found, expected), (body, found, expected)
-        else:
-            assert found == expected, body
-
-
-def test_in_bulk_both_runtimes_score_alike(made):
-    """As columns, in the job's way: every score is the same, and NaN where a row is refused, by more faults than are told."""
-    count = 150
-    columns = {
-        "carrier": np.array(["AA", "DL", "nobody", None, "Zürich ☃"] * (count // 5), dtype=object),
-        "distance": np.array([0.5, np.nan, 7.0] * (count // 3)),
-        "ratio": np.linspace(0, 1, count, dtype=np.float32),
-        "seats": np.arange(count, dtype=np.float64),
-        "month": np.array([3.0] * (count - 1) + [np.nan]),
-        "holiday": np.array([True, False] * (count // 2)),
-    }
-    with scorer(made) as java:
-        found = java.score_columns(columns)
-    expected = Scorer(as_onnx(made)).score_columns(columns)
-    assert np.isnan(expected["prediction"]).sum() == 61
-    assert sorted(found) == ["prediction", "probability_0", "probability_1"]
-    for name, values in found.items():
-        assert values == pytest.approx(expected[name], abs=1e-9, nan_ok=True), name
-    endless = {name: values[:1] for name, values in columns.items()} | {"distance": np.array([np.inf])}
-    with scorer(made) as java:
-        assert np.isnan(java.score_columns(endless)["prediction"]).all()
 
 
 def test_what_it_answers(served):

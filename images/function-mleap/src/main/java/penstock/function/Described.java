@@ -7,6 +7,7 @@ import java.math.BigDecimal;
 /** JSON values in a few words, never longer than a line however large they are. */
 final class Described {
   private static final int SHOWN = 40;
+  private static final int LONGEST_NAME = 100;
   private static final int BITS = 128;
   private static final int SMALLEST_PLAIN = -4;
   private static final int LARGEST_PLAIN = 15;
@@ -19,8 +20,8 @@ final class Described {
     }
     if (value.isTextual()) {
       String text = value.textValue();
-      int shown = text.codePointCount(0, text.length()) <= SHOWN ? text.length() : text.offsetByCodePoints(0, SHOWN);
-      return "the string " + text(shown < text.length() ? text.substring(0, shown) + "…" : text);
+      String shown = start(text, SHOWN);
+      return "the string " + text(shown.length() < text.length() ? shown + "…" : text);
     }
     if (value.isIntegralNumber()) {
       int bits = value.bigIntegerValue().bitLength();
@@ -37,8 +38,11 @@ final class Described {
   /** A number in the shortest digits that give it back, as the runtime in Python writes it. */
   private static String number(double value) {
     String shortest = NumberOutput.toString(value, true);
-    if (value == 0 || !Double.isFinite(value)) {
+    if (value == 0) {
       return shortest;
+    }
+    if (!Double.isFinite(value)) {
+      return value > 0 ? "inf" : "-inf";
     }
     BigDecimal exact = new BigDecimal(shortest).stripTrailingZeros();
     int exponent = exact.precision() - exact.scale() - 1;
@@ -47,6 +51,17 @@ final class Described {
     }
     BigDecimal digits = exact.movePointLeft(exponent).stripTrailingZeros();
     return String.format("%se%+03d", digits.toPlainString(), exponent);
+  }
+
+  /** A name in quotes, and no more of it than a line holds. */
+  static String name(String name) {
+    return text(start(name, LONGEST_NAME));
+  }
+
+  /** At most so many characters of a text. */
+  private static String start(String text, int characters) {
+    boolean isShort = text.codePointCount(0, text.length()) <= characters;
+    return isShort ? text : text.substring(0, text.offsetByCodePoints(0, characters));
   }
 
   /** A text in quotes. */

@@ -8,12 +8,15 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.NullNode;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 
 /** JSON, read strictly and written with the shortest digits that give a number back. */
 final class Json {
+  static final JsonNode NULL = NullNode.getInstance();
+
   private static final ObjectMapper MAPPER =
       JsonMapper.builder(
               JsonFactory.builder()
@@ -37,7 +40,7 @@ final class Json {
   /** The value of a request's body; a 400 with the place of the first thing that is not JSON. */
   static JsonNode parse(byte[] body) {
     if (body.length == 0) {
-      throw new Refusal(400, "the body is empty, expected " + Service.EXPECTED);
+      throw new Refusal(400, "json", "the body is empty, expected " + Service.EXPECTED);
     }
     try {
       return MAPPER.readTree(body);
@@ -45,7 +48,7 @@ final class Json {
       String text = new String(body, StandardCharsets.ISO_8859_1);
       boolean named = List.of("NaN", "Infinity").stream().anyMatch(text::contains);
       String hint = named ? "; NaN and Infinity are not JSON, send null" : "";
-      throw new Refusal(400, "the body is not JSON: " + said(error) + hint);
+      throw new Refusal(400, "json", "the body is not JSON: " + said(error) + hint);
     }
   }
 

@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Pattern;
 
 /**
  * OpenWhisk's action interface: POST /init once, then POST /run for each activation, whose `value` is one record or
@@ -20,6 +21,7 @@ import java.util.Set;
  * <p>The protocol: https://github.com/apache/openwhisk/blob/master/docs/actions-new.md#action-interface
  */
 final class OpenWhisk {
+  private static final int MAX_INIT = 64 << 20; // OpenWhisk allows 48 MB of code, and as base64 in JSON it is what it sends
   private static final String SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX";
   // What is wrong with the input or its moment, not with the container.
   private static final Set<Integer> APPLICATION_ERRORS = Set.of(413, 422, 503, 504);
@@ -32,24 +34,38 @@ final class OpenWhisk {
     this.service = service;
   }
 
+  List<Route> routes() {
+    return List.of(
+        new Route(
+            "/init", Pattern.compile("/init"), "POST", MAX_INIT, this::init, this::initFailed, false, () -> {}),
+        Route.call("/run", "/run", this::run, OpenWhisk::refusing).then(OpenWhisk::endOfActivation));
+  }
+
   /** Take the package as a zip in base64, or confirm the one that the process started with. */
-  Map<String, Object> init(byte[] body) {
+  private Reply init(Request request) {
     begin();
     try {
-      FunctionPackage served = initialised(member(Json.parse(body)));
+      FunctionPackage served = initialised(member(Json.parse(request.body())));
       done = true;
-      return Map.of("name", served.name(), "version", served.version());
+      return Reply.json(200, Map.of("name", served.name(), "version", served.version()));
     } finally {
       end();
     }
   }
 
+  private Reply initFailed(Refusal refusal) {
+    service.metrics().failed(refusal.kind());
+    Log.trouble("init_failed", Map.of("reason", refusal.getMessage()));
+    endOfActivation(); // a container whose init failed runs nothing more: its log ends here
+    return Reply.json(refusal.status(), Map.of("error", refusal.getMessage()));
+  }
+
   /** The result of one activation. */
-  Map<String, Object> run(byte[] body) {
+  private Reply run(Request request) {
     if (!done) {
-      throw new Refusal(403, "the function is not initialised: POST /init comes first");
+      throw new Refusal(403, "not_ready", "the function is not initialised: POST /init comes first");
     }
-    JsonNode activation = Json.parse(body);
+    JsonNode activation = Json.parse(request.body());
     ObjectNode value = member(activation);
     inTime(activation);
     // A web action adds what it knows of the HTTP request under these names.
@@ -61,10 +77,11 @@ final class OpenWhisk {
     });
     value.remove(added);
     try {
-      return service.predict(value);
+      return Reply.json(200, service.predict(value));
     } catch (Refusal refusal) {
       Map<String, Object> said = new LinkedHashMap<>();
       said.put("activation_id", activation.get("activation_id"));
+      said.put("kind", refusal.kind());
       // Not what was found there: it is the caller's, and logs are read by others.
       said.put(
           "faults",
@@ -77,13 +94,13 @@ final class OpenWhisk {
   }
 
   /** What /run answers to a refusal. */
-  static Reply refusing(Refusal refusal) {
+  private static Reply refusing(Refusal refusal) {
     int status = APPLICATION_ERRORS.contains(refusal.status()) ? 200 : refusal.status();
     return Reply.json(status, Map.of("error", Map.of("message", refusal.getMessage(), "faults", refusal.faults())));
   }
 
   /** Tell OpenWhisk that the log of this activation is complete, on both streams. */
-  static void endOfActivation() {
+  private static void endOfActivation() {
     for (PrintStream stream : List.of(System.out, System.err)) {
       stream.print(SENTINEL + "\n");
       stream.flush();
@@ -92,7 +109,7 @@ final class OpenWhisk {
 
   private synchronized void begin() {
     if (begun) {
-      throw new Refusal(403, "this function is initialised already, which is done once");
+      throw new Refusal(403, "init", "this function is initialised already, which is done once");
     }
     begun = true;
   }
@@ -106,17 +123,18 @@ final class OpenWhisk {
     FunctionPackage served = service.served().orElse(null);
     if (code.isNull() || code.asText().isEmpty()) {
       if (served == null) {
-        throw new Refusal(400, "value.code is empty and the process was started without a package");
+        throw new Refusal(400, "init", "value.code is empty and the process was started without a package");
       }
       return served;
     }
     if (served != null) {
       throw new Refusal(
           403,
+          "init",
           "this process serves " + served.name() + " " + served.version() + " from its image: send no value.code");
     }
     if (!code.isTextual() || !value.path("binary").asBoolean()) {
-      throw new Refusal(400, "value.code must be a zip of a package in base64, with value.binary true");
+      throw new Refusal(400, "init", "value.code must be a zip of a package in base64, with value.binary true");
     }
     try {
       byte[] zip = Base64.getDecoder().decode(code.textValue());
@@ -125,9 +143,9 @@ final class OpenWhisk {
       Log.event("initialised", Map.of("name", given.name(), "version", given.version()));
       return given;
     } catch (IllegalArgumentException error) {
-      throw new Refusal(400, "value.code is not base64: " + error.getMessage());
+      throw new Refusal(400, "init", "value.code is not base64: " + error.getMessage());
     } catch (PackageException error) {
-      throw new Refusal(422, error.getMessage());
+      throw new Refusal(422, "init", error.getMessage());
     }
   }
 
@@ -138,14 +156,14 @@ final class OpenWhisk {
     String found = !request.isObject()
         ? "a body that is " + Described.value(request)
         : request.has("value") ? Described.value(request.get("value")) : "null";
-    throw new Refusal(400, "`value` must be a JSON object, found " + found);
+    throw new Refusal(400, "protocol", "`value` must be a JSON object, found " + found);
   }
 
   /** Nobody waits for an answer after the deadline (milliseconds since the epoch, as text): work for it is lost. */
   private static void inTime(JsonNode activation) {
     String deadline = activation.path("deadline").asText();
     if (deadline.matches("[0-9]{1,18}") && System.currentTimeMillis() > Long.parseLong(deadline)) {
-      throw new Refusal(504, "the activation's deadline passed before its turn came");
+      throw new Refusal(504, "deadline", "the activation's deadline passed before its turn came");
     }
   }
 }

@@ -4,7 +4,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
-/** A request that gets no answer: the HTTP status, a sentence, the faults, and when to try again where that may help. */
+/** A request that gets no answer: the HTTP status, a kind for the metrics, a sentence, the faults. */
 final class Refusal extends RuntimeException {
   private static final long serialVersionUID = 1;
 
@@ -12,17 +12,19 @@ final class Refusal extends RuntimeException {
   static final int MAX_FAULTS = 20;
 
   private final int status;
+  private final String kind;
   private final transient List<Fault> faults;
 
-  Refusal(int status, String sentence, List<Fault> faults) {
+  Refusal(int status, String kind, String sentence, List<Fault> faults) {
     // A refusal is an answer, not a failure: nobody reads where it was made.
     super(sentence, null, false, false);
     this.status = status;
+    this.kind = kind;
     this.faults = faults;
   }
 
-  Refusal(int status, String sentence) {
-    this(status, sentence, List.of());
+  Refusal(int status, String kind, String sentence) {
+    this(status, kind, sentence, List.of());
   }
 
   /** Of records that do not fit the model, by the faults that were found, at least one. */
@@ -38,11 +40,15 @@ final class Refusal extends RuntimeException {
       String many = faults.size() >= MAX_FAULTS ? "or more " : "";
       sentence += " (and " + others + " " + many + "other faults)";
     }
-    return new Refusal(422, sentence, faults);
+    return new Refusal(422, "input", sentence, faults);
   }
 
   int status() {
     return status;
+  }
+
+  String kind() {
+    return kind;
   }
 
   List<Fault> faults() {

@@ -11,12 +11,11 @@ import java.util.Map;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Function;
+import java.util.regex.Matcher;
+import java.util.stream.Stream;
 
-/** The function over HTTP: predictions by two protocols, and health. */
+/** The function over HTTP: predictions by three protocols, health and metrics. */
 final class Server {
-  private static final int MAX_BODY = 8 << 20;
-  private static final int MAX_INIT = 64 << 20; // OpenWhisk allows 48 MB of code, and as base64 in JSON it is what it sends
   // As parsed JSON the largest bodies take up to 200 MB each: so many of them may be in work at once.
   private static final int LARGE_BODY = 64 << 10;
   private static final int MAX_LARGE = 4;
@@ -25,31 +24,26 @@ final class Server {
   // By these a caller knows its request again: its own id, and W3C's trace context.
   private static final List<String> TRACED = List.of("x-request-id", "traceparent");
 
-  /** What a path does: its method, the largest body, the answer to a body, to a refusal, and what follows either. */
-  private record Route(
-      String method, int limit, Function<byte[], Reply> work, Function<Refusal, Reply> refusing, Runnable after) {}
-
   private final Service service;
   private final HttpServer http;
-  private final Map<String, Route> routes;
+  private final List<Route> routes;
   private final Semaphore large = new Semaphore(MAX_LARGE);
   private final Semaphore threads = new Semaphore(THREADS);
 
   /** Listen; the port 0 takes a free one. */
   Server(Service service, InetSocketAddress address) throws IOException {
     this.service = service;
-    OpenWhisk openWhisk = new OpenWhisk(service);
-    Runnable nothing = () -> {};
-    this.routes = Map.of(
-        "/predict",
-        new Route("POST", MAX_BODY, body -> Reply.json(200, service.predict(Json.parse(body))), Reply::refusing, nothing),
-        "/health",
-        new Route("GET", MAX_BODY, body -> health(), Reply::refusing, nothing),
-        "/init",
-        new Route("POST", MAX_INIT, body -> Reply.json(200, openWhisk.init(body)), Server::initFailed, nothing),
-        "/run",
-        new Route("POST", MAX_BODY, body -> Reply.json(200, openWhisk.run(body)), OpenWhisk::refusing,
-            OpenWhisk::endOfActivation));
+    service.metrics().watch(() -> MAX_LARGE - large.availablePermits());
+    this.routes =
+        Stream.of(
+                List.of(Route.call("/predict", "/predict", this::predict, Reply::refusing)),
+                new OpenInference(service).routes(),
+                new OpenWhisk(service).routes(),
+                List.of(
+                    Route.page("/health", request -> health()),
+                    Route.page("/metrics", request -> metrics())))
+            .flatMap(List::stream)
+            .toList();
     // Without it an answer waits 40 ms for the client to acknowledge its head.
     System.setProperty("sun.net.httpserver.nodelay", "true");
     // Seconds that a client may take to send a request.
@@ -85,34 +79,58 @@ final class Server {
   private void handle(HttpExchange exchange) throws IOException {
     threads.acquireUninterruptibly();
     try (exchange) {
-      String path = exchange.getRequestURI().getPath();
-      Route route = routes.get(path);
-      Reply reply = route == null || !route.method().equals(exchange.getRequestMethod())
-          ? unknown(exchange, path, route)
-          : answered(exchange, path, route);
-      send(exchange, reply);
+      for (Route route : routes) {
+        Matcher path = route.path().matcher(exchange.getRequestURI().getPath());
+        if (path.matches()) {
+          serve(exchange, route, path);
+          return;
+        }
+      }
+      send(exchange, unknown(exchange, 404, "Not Found", "POST /predict is"));
     } finally {
       threads.release();
     }
   }
 
-  private Reply answered(HttpExchange exchange, String path, Route route) throws IOException {
+  private void serve(HttpExchange exchange, Route route, Matcher path) throws IOException {
+    if (!route.method().equals(exchange.getRequestMethod())) {
+      exchange.getResponseHeaders().set("allow", route.method());
+      send(exchange, unknown(exchange, 405, "Method Not Allowed", "use " + route.method()));
+      return;
+    }
+    long came = System.nanoTime();
+    Reply reply = answered(exchange, route, path, came);
+    try {
+      send(exchange, reply);
+    } finally {
+      if (route.isCounted()) {
+        service.metrics().answered(route.name(), reply.status(), System.nanoTime() - came);
+      }
+    }
+  }
+
+  private Reply answered(HttpExchange exchange, Route route, Matcher path, long came) throws IOException {
     boolean isLarge = false;
     try {
-      refuseExplaining(exchange);
       byte[] body = body(exchange, route.limit());
       isLarge = body.length > LARGE_BODY;
       if (isLarge && !large.tryAcquire()) {
         isLarge = false;
         exchange.getResponseHeaders().set("retry-after", "1");
-        throw new Refusal(503, MAX_LARGE + " large requests are in work already: try again");
+        throw new Refusal(503, "busy", MAX_LARGE + " such requests are in work already: try again");
       }
-      return route.work().apply(body);
+      String query = exchange.getRequestURI().getRawQuery();
+      return route.work().apply(new Request(path, query, exchange.getRequestHeaders(), body, came));
     } catch (Refusal refusal) {
+      failed(route, refusal.kind());
       return route.refusing().apply(refusal);
+    } catch (IOException error) {
+      failed(route, "client_gone");
+      throw error;
     } catch (RuntimeException | VirtualMachineError error) {
       // Not the client's doing: the model or this program failed. Say so, and go on serving.
-      Log.failure(path.substring(1) + "_failed", error, traced(exchange));
+      Log.failure(route.name().substring(1) + "_failed", error, traced(exchange));
+      failed(route, "model");
       return Reply.json(500, Map.of("error", "the model failed: " + error.getClass().getSimpleName()));
     } finally {
       if (isLarge) {
@@ -122,11 +140,9 @@ final class Server {
     }
   }
 
-  /** The runtime in Python explains answers; here one who asks for that is told, and not given less than he asked for. */
-  private static void refuseExplaining(HttpExchange exchange) {
-    String query = exchange.getRequestURI().getRawQuery();
-    if (query != null && List.of(query.split("&")).contains("explain=true")) {
-      throw new Refusal(422, "answers are not explained by this runtime: ask without explain=true");
+  private void failed(Route route, String kind) {
+    if (route.isCounted()) {
+      service.metrics().failed(kind);
     }
   }
 
@@ -134,16 +150,17 @@ final class Server {
     try (InputStream stream = exchange.getRequestBody()) {
       byte[] body = stream.readNBytes(limit + 1);
       if (body.length > limit) {
-        throw new Refusal(413, "the body is larger than " + limit + " bytes: send fewer records in a request");
+        throw new Refusal(
+            413, "size", "the body is larger than " + limit + " bytes: send fewer records in a request");
       }
       return body;
     }
   }
 
   private void send(HttpExchange exchange, Reply reply) throws IOException {
-    exchange.getResponseHeaders().set("content-type", "application/json");
     service.served().ifPresent(served -> exchange.getResponseHeaders().set("x-penstock-version", served.version()));
     traced(exchange).forEach(exchange.getResponseHeaders()::set);
+    reply.headers().forEach(exchange.getResponseHeaders()::set);
     exchange.sendResponseHeaders(reply.status(), reply.body().length);
     exchange.getResponseBody().write(reply.body());
   }
@@ -159,6 +176,14 @@ final class Server {
     return traced;
   }
 
+  private Reply predict(Request request) {
+    // The runtime in Python explains answers; here one who asks for that is told, and not given less than he asked for.
+    if (request.query() != null && List.of(request.query().split("&")).contains("explain=true")) {
+      throw new Refusal(422, "input", "answers are not explained by this runtime: ask without explain=true");
+    }
+    return Reply.json(200, service.predict(Json.parse(request.body())));
+  }
+
   private Reply health() {
     return service.served()
         .map(served -> {
@@ -172,19 +197,14 @@ final class Server {
         .orElseGet(() -> Reply.json(503, Map.of("status", "not ready", "reason", service.reason())));
   }
 
-  private static Reply unknown(HttpExchange exchange, String path, Route route) {
-    String shown = path.substring(0, Math.min(path.length(), 200));
-    String sentence = exchange.getRequestMethod() + " " + shown + " is not served ";
-    if (route == null) {
-      return Reply.json(404, Map.of("error", sentence + "(Not Found): POST /predict is"));
-    }
-    exchange.getResponseHeaders().set("allow", route.method());
-    return Reply.json(405, Map.of("error", sentence + "(Method Not Allowed): use " + route.method()));
+  private Reply metrics() {
+    return Reply.of(200, Metrics.CONTENT_TYPE, service.metrics().text());
   }
 
-  private static Reply initFailed(Refusal refusal) {
-    Log.trouble("init_failed", Map.of("reason", refusal.getMessage()));
-    OpenWhisk.endOfActivation(); // a container whose init failed runs nothing more: its log ends here
-    return Reply.json(refusal.status(), Map.of("error", refusal.getMessage()));
+  private static Reply unknown(HttpExchange exchange, int status, String detail, String hint) {
+    String path = exchange.getRequestURI().getPath();
+    String shown = path.substring(0, Math.min(path.length(), 200));
+    String sentence = exchange.getRequestMethod() + " " + shown + " is not served (" + detail + "): " + hint;
+    return Reply.json(status, Map.of("error", sentence));
   }
 }

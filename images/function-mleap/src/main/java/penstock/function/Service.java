@@ -16,6 +16,7 @@ final class Service {
   private static final int MAX_RECORDS = 100_000;
 
   private final List<PublicKey> keys;
+  private final Metrics metrics = new Metrics();
   private volatile Scorer scorer;
   private volatile String reason = "no package yet: waiting for POST /init";
 
@@ -27,6 +28,10 @@ final class Service {
   /** Those one of which must have signed a package; none where any may be served. */
   List<PublicKey> keys() {
     return keys;
+  }
+
+  Metrics metrics() {
+    return metrics;
   }
 
   /** The package that answers, once one has proved itself. */
@@ -44,6 +49,7 @@ final class Service {
     try {
       Scorer made = new Scorer(given);
       made.prove();
+      metrics.serves(given);
       scorer = made;
     } catch (PackageException error) {
       reason = error.getMessage();
@@ -51,25 +57,42 @@ final class Service {
     }
   }
 
-  /** The answer to a parsed body, one record or many; a 422 where they do not fit, a 413 for too many, a 503 while there is no model. */
+  /** The same; a 503 while there is none. */
+  FunctionPackage ready() {
+    return served().orElseThrow(() -> new Refusal(503, "not_ready", "the function is not ready: " + reason));
+  }
+
+  /** The answer to a parsed body, one record or many; refusals as `score` has them. */
   Map<String, Object> predict(JsonNode value) {
-    Scorer model = scorer;
-    if (model == null) {
-      throw new Refusal(503, "the function is not ready: " + reason);
-    }
-    FunctionPackage served = model.served();
+    FunctionPackage served = ready();
     Map<String, Object> answer = new LinkedHashMap<>();
     answer.put("name", served.name());
     answer.put("version", served.version());
     // A model may have a column of that name; then an object is always one record.
     boolean wraps = served.inputs().stream().noneMatch(field -> field.name().equals("records"));
     if (value.isObject() && !(wraps && value.has("records"))) {
-      answer.putAll(model.score(List.of(value)).get(0).members(served.classes()));
+      answer.putAll(score(List.of(value)).get(0).members(served.classes()));
     } else {
-      answer.put(
-          "predictions", model.score(records(value)).stream().map(one -> one.members(served.classes())).toList());
+      answer.put("predictions", score(records(value)).stream().map(one -> one.members(served.classes())).toList());
     }
     return answer;
+  }
+
+  /** The answer to each of one or more records; a 422 where they do not fit, a 413 for too many, a 503 while there is no model. */
+  List<Answer> score(List<JsonNode> records) {
+    ready();
+    checkCount(records.size());
+    List<Answer> answers = scorer.score(records);
+    metrics.scored(answers);
+    return answers;
+  }
+
+  /** Refuse more than MAX_RECORDS. */
+  static void checkCount(int records) {
+    if (records > MAX_RECORDS) {
+      throw new Refusal(
+          413, "size", "there are " + records + " records, at most " + MAX_RECORDS + " are scored in one request");
+    }
   }
 
   private static List<JsonNode> records(JsonNode value) {
@@ -89,10 +112,6 @@ final class Service {
     if (records.isEmpty()) {
       throw misshapen("an empty array", "at least one record");
     }
-    if (records.size() > MAX_RECORDS) {
-      throw new Refusal(
-          413, "there are " + records.size() + " records, at most " + MAX_RECORDS + " are scored in one request");
-    }
     List<JsonNode> found = new ArrayList<>(records.size());
     records.forEach(found::add);
     return found;
@@ -101,6 +120,7 @@ final class Service {
   private static Refusal misshapen(String found, String expected) {
     return new Refusal(
         422,
+        "input",
         "the body is not what the model reads: found " + found + ", expected " + expected,
         List.of(new Fault(0, "", found, expected)));
   }
