@@ -37,7 +37,7 @@ test-faults: $(READY)  ## there, whatever a run rests on killed or away, at each
 	@scripts/s3-server
 	@.venv/bin/python -m pytest -m faults tests/cluster
 
-test-compose: $(READY)  ## the images, and docker-compose.yml on a Docker engine with Compose v2; needs Go
+test-compose: $(READY) $(MLEAP)  ## the images, and docker-compose.yml on a Docker engine with Compose v2; needs Go, a JDK 17 and Maven
 	@scripts/s3-server
 	@.venv/bin/python -m pytest -m compose tests/compose
 

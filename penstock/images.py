@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import penstock
-from penstock import code, jars, requirements, sbom, steps
+from penstock import code, jars, requirements, runtimes, sbom, steps
 from penstock.code import BuildRecord
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
@@ -30,8 +30,9 @@ from penstock.stages import RECORD
 _RUNTIME = "images/function/penstock_function"
 # The environment digest is of the job room's lock, wherever jobs run (penstock.keys).
 _LOCK, _JARS = "images/{}/requirements.txt", "images/{}/jars.txt"
+_MLEAP = "function-mleap"
 # Keys of jobs rest on the source of both runtimes.
-_JOBS = ("penstock", "jobs", _RUNTIME, "images/function-mleap", _LOCK.format("job"))
+_JOBS = ("penstock", "jobs", _RUNTIME, f"images/{_MLEAP}", _LOCK.format("job"))
 #: Our own code in the image of each room, at the same place as in the checkout.
 ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     # As pods, and so on executors.
@@ -39,8 +40,11 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "airflow": ("penstock", "plugins"),
     "function": (_RUNTIME,),
     "function-grpc": (_RUNTIME,),
+    _MLEAP: (),
     "machine": (*_JOBS, "plugins"),
 }
+#: Where the function runtime in Java is, too, once it was built: jobs prove and judge models by it, the function host starts it.
+_HOLD_MLEAP = frozenset({"job", "machine", _MLEAP})
 #: What only a type checker or a compiler reads of a library.
 _UNREAD = frozenset({".pyi", ".pyx", ".pxd", ".pxi", ".h", ".hpp", ".c", ".cc", ".cpp", ".a"})
 #: ONNX Runtime for programs in C: its Python module has the same within itself.
@@ -71,9 +75,12 @@ class Builder:
     def pipeline(self, pipeline: Pipeline) -> BuildRecord:
         """Build and push the pipeline's image, and write its record beside the declaration.
 
-        Raises PenstockError where neither buildah nor docker is there, or one of their steps fails; SpecError where the
-        pipeline's own requirements are no lock, or not for the job room.
+        Raises PenstockError where neither buildah nor docker is there, or one of their steps fails, or the runtime that
+        the pipeline's function needs was not built; SpecError where the pipeline's own requirements are no lock, or not for
+        the job room.
         """
+        if pipeline.function.bundle == "mleap":
+            runtimes.jar(self.here.root)
         name, folder = pipeline.name, self.here.dags / pipeline.name
         planned = code.of_checkout(self.here, pipeline)
         own = pipeline.function.own_steps
@@ -146,13 +153,18 @@ class Builder:
 
     def room(self, room: str) -> RoomImage:
         """Build the image of one of ROOMS, and push it where there is a registry. Raises PenstockError as above."""
+        if room == _MLEAP:
+            runtimes.jar(self.here.root)
         with self._context() as context:
             site, app = context / "site", context / "app"
             self.say(f"installing the {room} room's lock")
             self._install(self._lock(room), site)
-            java = self._jars(room, site / "pyspark" / "jars")
+            java = self._jars(room, site / "pyspark" / "jars") if room == "job" else []
             for path in ROOMS[room]:
                 _copy(self.here.root / path, app / path)
+            if room in _HOLD_MLEAP and (self.here.root / runtimes.JAR).is_file():
+                _copy(self.here.root / runtimes.JAR, app / runtimes.JAR)
+                java += self._jars(_MLEAP, app / runtimes.JAR.parent / "lib")
             if "plugins" in ROOMS[room]:
                 _entry_points(app)
             bill = self.here.var / "images" / f"{room}.sbom.json"
@@ -214,9 +226,9 @@ class Builder:
             file.unlink()
 
     def _jars(self, room: str, target: Path) -> list[str]:
-        """The same of Java libraries, where the room has a lock of them; their paths in a Maven repository."""
-        lock = self.here.root / _JARS.format(room)
-        return jars.fetch(lock, self.here.var / "cache" / "jars", target) if lock.is_file() else []
+        """The same of the Java libraries of a room's lock; their paths in a Maven repository."""
+        target.mkdir(parents=True, exist_ok=True)
+        return jars.fetch(self.here.root / _JARS.format(room), self.here.var / "cache" / "jars", target)
 
     def _build(self, name: str, file: str, target: str, context: Path, arguments: Mapping[str, str]) -> str:
         """Build a stage of a Dockerfile of images/, by the commit that is checked out here."""

