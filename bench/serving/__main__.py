@@ -7,7 +7,8 @@ of that rate, where requests come when they are due; the time from its start unt
 The model is 20 trees of depth 5 over 8 numbers and 2 categories, or linear over 8 numbers (`bench.serving.models`).
 `--soak MINUTES` puts our runtime alone at 70 % for so long, and prints its memory and errors.
 
-Needs wrk (Debian's package) and Go; the peers' libraries are installed below var/cache.
+Needs wrk (Debian's package) and Go; the peers' libraries are installed below var/cache. The runtime in Java is measured
+where it was built (docs/function.md), and with a model that is made here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from bench.serving import load, models
 from bench.serving.servers import Records, Server, body_of, servers
-from penstock import telemetry
+from penstock import runtimes, telemetry
 from penstock.settings import find_root
 
 CLIENTS, ROWS, SHARE, STARTS = (1, 16), (1, 100), 0.7, 3
@@ -59,7 +60,10 @@ def main() -> None:
         folder = Path(name)
         package = options.package or models.write(options.model, folder / "package")
         records = _records(package)
-        everyone = servers(package, _logged(package, folder), peers)
+        bundle = None
+        if not options.package and (find_root() / runtimes.JAR).is_file():
+            bundle = models.write(options.model, folder / "bundle", "mleap")
+        everyone = servers(package, _logged(package, folder), peers, bundle)
         if options.soak:
             _soak(next(each for each in everyone if each.name == OURS), records, folder, options.soak)
             return

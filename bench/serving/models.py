@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import numpy as np
 from onnx import TensorProto, helper
+
+from jobs.bundle.mleap import values
+from jobs.bundle.mleap.bundle import Bundle, Model
+from penstock.runtimes import Kind
 
 TREES = 20
 DEPTH = 5
 CATEGORIES = {f"text{column}": [f"category {index}" for index in range(16)] for column in range(2)}
 NUMBERS = [f"number{column}" for column in range(8)]
 COLUMNS = [*CATEGORIES, *NUMBERS]
-#: The columns of a model, its graph, and what answers a record as it does.
-Made = tuple[Sequence[str], bytes, Callable[[Mapping[str, Any]], dict[str, Any]]]
+#: The columns of a model, the same model for each runtime, and what answers a record as it does.
+Made = tuple[Sequence[str], Mapping[Kind, bytes], Callable[[Mapping[str, Any]], dict[str, Any]]]
+_FILES: Mapping[Kind, str] = {"onnx": "model.onnx", "mleap": "model.zip"}
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,12 @@ class Split:
     right: Split | float
 
 
-def write(kind: str, folder: Path) -> Path:
+def write(kind: str, folder: Path, runtime: Kind = "onnx") -> Path:
     """Write the package of the kind `linear` or `boosted` into `folder`; its samples are answered in plain Python."""
-    columns, graph, answer = KINDS[kind]()
+    columns, models, answer = KINDS[kind]()
     samples = _records(columns, 20)
     content = {
-        "model.onnx": graph,
+        _FILES[runtime]: models[runtime],
         "samples.json": json.dumps(
             {"records": samples, "answers": [answer(each) for each in samples]}
         ).encode(),
@@ -48,7 +54,7 @@ def write(kind: str, folder: Path) -> Path:
         "version": "1",
         "key": "bench",
         "task": "binary",
-        "runtime": "onnx",
+        "runtime": runtime,
         "inputs": [{"name": name, "type": "string" if name in CATEGORIES else "double"} for name in columns],
         "classes": [0, 1],
         "output": "probability",
@@ -77,15 +83,23 @@ def _records(columns: Sequence[str], count: int) -> list[dict[str, Any]]:
 def _boosted() -> Made:
     random = Random(1)
     trees = [_grow(random, DEPTH) for _ in range(TREES)]
-    return COLUMNS, _graph(COLUMNS, _sum_of_trees(trees)), lambda record: _answer(_walk(trees, record))
+    graph, bundle = _graph(COLUMNS, _sum_of_trees(trees)), _bundle(COLUMNS, _classifier(trees))
+    return COLUMNS, {"onnx": graph, "mleap": bundle}, lambda record: _answer(_walk(trees, record))
 
 
 def _linear() -> Made:
     random = Random(1)
     weights = {name: random.gauss(0, 1) for name in NUMBERS}
+    line = {
+        "num_classes": values.long(2),
+        "coefficients": values.vector(np.array(list(weights.values()))),
+        "intercept": values.double(0),
+        "threshold": values.double(0.5),
+    }
+    graph = _graph(NUMBERS, _product(list(weights.values())))
     return (
         NUMBERS,
-        _graph(NUMBERS, _product(list(weights.values()))),
+        {"onnx": graph, "mleap": _bundle(NUMBERS, Model("logistic_regression", line))},
         lambda record: _answer(sum(weight * record[name] for name, weight in weights.items())),
     )
 
@@ -111,6 +125,51 @@ def _walk(trees: list[Split | float], record: Mapping[str, Any]) -> float:
             tree = tree.left if row[tree.column] <= tree.threshold else tree.right
         total += tree
     return total
+
+
+def _bundle(columns: Sequence[str], model: Model) -> bytes:
+    """A Bundle.ML of a classifier over these columns, of which texts are indexed."""
+    bundle, given = Bundle(), []
+    for name in columns:
+        read = name
+        if name in CATEGORIES:
+            labels = {"labels_length": values.integer(1), "labels_array_0": values.strings(CATEGORIES[name])}
+            indexer = Model("string_indexer", {**labels, "handle_invalid": values.string("error")})
+            read = bundle.add(indexer, {"input": name}, {"output": f"{name}_index"})["output"]
+        given.append(read)
+    shapes = values.shapes([values.scalar_shape(nullable=False)] * len(given))
+    assembler = Model("vector_assembler", {"input_shapes": shapes, "handle_invalid": values.string("error")})
+    inputs = {f"input{place}": read for place, read in enumerate(given)}
+    features = bundle.add(assembler, inputs, {"output": "features"})["output"]
+    ports = ("raw_prediction", "probability", "prediction")
+    made = bundle.add(model, {"features": features}, {port: port for port in ports})
+    return bundle.to_zip({port: made[port] for port in ports[1:]})
+
+
+def _classifier(trees: list[Split | float]) -> Model:
+    size = {"num_features": values.long(len(COLUMNS))}
+    models = {}
+    for place, tree in enumerate(trees):
+        file = "".join(f"{json.dumps(line)}\n" for line in _lines(tree)).encode()
+        models[f"tree{place}"] = Model("decision_tree_regression", size, {"tree.json": file})
+    attributes = {
+        "num_classes": values.long(2),
+        # Their weighted sum is half of the log-odds.
+        "tree_weights": values.doubles([0.5] * len(trees)),
+        "trees": values.strings(list(models)),
+    }
+    return Model("gbt_classifier", {**size, **attributes}, models=models)
+
+
+def _lines(tree: Split | float) -> Iterator[dict[str, Any]]:
+    """A node a line, the left side before the right."""
+    if not isinstance(tree, Split):
+        yield {"type": "leaf", "values": [tree]}
+        return
+    split = {"type": "continuous", "featureIndex": tree.column, "threshold": tree.threshold}
+    yield {"type": "internal", "split": split}
+    yield from _lines(tree.left)
+    yield from _lines(tree.right)
 
 
 class _Flat:

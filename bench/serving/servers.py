@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from bench.serving.load import SERVER
-from penstock import telemetry
+from penstock import runtimes, telemetry
 
 Records = Sequence[Mapping[str, Any]]
 PEERS = Path(__file__).with_name("peers")
@@ -77,8 +77,11 @@ class Running:
         return float(sum(each.memory_full_info().uss for each in everyone)) / 1e6
 
 
-def servers(package: Path, logged: str, peers: Path) -> list[Server]:
-    """All of them, with the model of `package`; `logged` is its URI in MLflow, `peers` the environment of the others."""
+def servers(package: Path, logged: str, peers: Path, bundle: Path | None) -> list[Server]:
+    """All of them, with the model of `package`; `logged` is its URI in MLflow, `peers` the environment of the others.
+
+    `bundle` is the package of the same model for the runtime in Java, which is left out without.
+    """
     here = {"PYTHONPATH": f"{PEERS}{os.pathsep}{_FUNCTION}"}
     model = {**here, "BENCH_MODEL": str(package / "model.onnx")}
     python, binaries = sys.executable, peers / "bin"
@@ -95,6 +98,13 @@ def servers(package: Path, logged: str, peers: Path) -> list[Server]:
             "--log-level", "warning", app,
         ]  # fmt: skip
 
+    java = [] if bundle is None else [
+        Server(
+            "Penstock, Java",
+            lambda port: runtimes.command("mleap", bundle, memory_bytes=2 << 30, port=port),
+            "/predict", "/health", _one_or_many,
+        )
+    ]  # fmt: skip
     ours = {**here, "BENCH_PACKAGE": str(package)}
     return [
         Server("hello, uvicorn", uvicorn("hello:app"), "/", "/", _one_or_many, here),
@@ -107,6 +117,7 @@ def servers(package: Path, logged: str, peers: Path) -> list[Server]:
             "/predict", "/health", _one_or_many, ours,
         ),
         Server("Penstock, granian", granian("ours:app"), "/predict", "/health", _one_or_many, ours),
+        *java,
         Server(
             "mlflow models serve",
             lambda port: [
