@@ -40,7 +40,7 @@ _LATER = 0.03
 class Container:
     """A process of the runtime, with the one action that it was initialised with."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, executed: dict[str, Any]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "penstock_function", "--port", "0"],
             stdout=subprocess.PIPE,
@@ -50,22 +50,26 @@ class Container:
         assert self._process.stdout is not None
         port = json.loads(self._process.stdout.readline())["port"]
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
-        value = {"name": "a", "main": "main", "binary": True, "env": {}, "code": code}
+        value = {"name": "a", "main": "main", "binary": True, "env": {}, **executed}
         self._initialised = self._client.post("/init", json={"value": value})
+        self._refused = [] if self._initialised.status_code == 200 else self._printed()
+        self._alone = threading.Lock()
 
     def run(self, value: Any, activation: str) -> tuple[str, Any, list[str]]:
         """The status, result and logs of one activation."""
         if self._initialised.status_code != 200:
-            return "action developer error", self._initialised.json(), self._printed()
+            return "action developer error", self._initialised.json(), self._refused
         deadline = str(round(time.time() * 1000) + 60_000)
-        answer = self._client.post(
-            "/run", json={"value": value, "activation_id": activation, "deadline": deadline}
-        )
+        with self._alone:
+            answer = self._client.post(
+                "/run", json={"value": value, "activation_id": activation, "deadline": deadline}
+            )
+            printed = self._printed()
         result = answer.json()
         if answer.status_code != 200:
-            return "action developer error", {"error": result}, self._printed()
+            return "action developer error", {"error": result}, printed
         failed = isinstance(result, dict) and "error" in result
-        return "application error" if failed else "success", result, self._printed()
+        return "application error" if failed else "success", result, printed
 
     def _printed(self) -> list[str]:
         found = []
@@ -93,9 +97,12 @@ class Server:
         #: What next requests get instead: (method, or method and path, answer), the first that fits a request.
         self.faults: list[tuple[str, Response]] = []
         self.seen: list[tuple[str, str]] = []
+        #: So many requests are done, the last of which nobody gets the answer to; then the server is away. None: it stays.
+        self.requests_left: int | None = None
         self.url = ""
         #: How long blocking calls wait before they get the activation's id alone.
         self.patience = 60.0
+        #: By what they were initialised with: who puts the same again does not wait for another to start.
         self._containers: dict[str, Container] = {}
         self._lock = threading.Lock()
 
@@ -114,15 +121,24 @@ class Server:
         ]
         return Starlette(routes=[Mount("/api/v1/namespaces/_", routes=routes)])
 
+    def clear(self) -> None:
+        """Forget all entities, and what was seen of them; containers stay as they are."""
+        for kept in (self.packages, self.actions, self.records, self.faults, self.seen):
+            kept.clear()
+        self.limits = dict(LIMITS)
+        self.requests_left = None
+
     def close(self) -> None:
         """End its containers."""
         for container in self._containers.values():
             container.close()
 
     def _guarded(self, handle: Callable[[Request], Response]) -> Callable[[Request], Any]:
-        async def answer(request: Request) -> Response:
+        async def answered(request: Request) -> Response:
             await request.body()
             path = request.url.path.partition("/_")[2]
+            if self.requests_left == 0:
+                return garbage()
             self.seen.append((request.method, path))
             if request.headers.get("authorization") != f"Basic {base64.b64encode(AUTH.encode()).decode()}":
                 return refusal(401, "The supplied authentication is invalid.")
@@ -130,9 +146,13 @@ class Server:
                 if fault[0] in (request.method, f"{request.method} {path}"):
                     self.faults.remove(fault)
                     return fault[1]
-            return await asyncio.to_thread(handle, request)
+            answer = await asyncio.to_thread(handle, request)
+            if self.requests_left is not None:
+                self.requests_left -= 1
+                return answer if self.requests_left else garbage()
+            return answer
 
-        return answer
+        return answered
 
     def _put_package(self, request: Request) -> Response:
         return self._put(self.packages, request.path_params["package"], request, {})
@@ -159,12 +179,9 @@ class Server:
         code = len(body_of(request).get("exec", {}).get("code", ""))
         if code > 48 * 2**20:
             return refusal(413, f"Entity code too large: {code}")
-        answer = self._put(
+        return self._put(
             self.actions, path, request, {"limits": {"memory": 256, "timeout": 60000, "logs": 10}}
         )
-        if answer.status_code == 200 and path in self._containers:
-            self._containers.pop(path).close()
-        return answer
 
     def _put(self, kept: dict[str, Any], path: str, request: Request, default: dict[str, Any]) -> Response:
         """A new entity, or with `overwrite` what is given of one anew."""
@@ -221,12 +238,10 @@ class Server:
         number, start = uuid.uuid4().hex, round(time.time() * 1000)
         components = self.actions[path]["exec"].get("components")
         if components is None:
-            with self._lock:
-                if path not in self._containers:
-                    self._containers[path] = Container(self.actions[path]["exec"]["code"])
-            status, result, logs = self._containers[path].run(value, number)
+            status, result, logs = self._container(self.actions[path]["exec"]).run(value, number)
         else:
-            status, result, logs = "success", value, []
+            # A real one overwrites the caller's; whether it is there without one is not known: it must not matter.
+            status, result, logs = "success", {**value, "_actions": components}, []
             for component in components:
                 inner = component.split("/", 2)[2]
                 if inner not in self.actions:
@@ -235,6 +250,8 @@ class Server:
                 record = self._activate(inner, result)
                 status, result = record["response"]["status"], record["response"]["result"]
                 logs.append(record["activationId"])
+                if status != "success":
+                    break
         record = {
             "activationId": number, "name": path.rpartition("/")[2], "namespace": "guest", "path": f"guest/{path}",
             "start": start, "end": round(time.time() * 1000), "logs": logs,
@@ -242,6 +259,14 @@ class Server:
         }  # fmt: skip
         threading.Timer(_LATER, self.records.__setitem__, (number, record)).start()
         return record
+
+    def _container(self, executed: dict[str, Any]) -> Container:
+        given = {name: executed[name] for name in ("code", "main") if name in executed}
+        key = json.dumps(given)
+        with self._lock:
+            if key not in self._containers:
+                self._containers[key] = Container(given)
+            return self._containers[key]
 
     def _list(self, request: Request) -> Response:
         found = [

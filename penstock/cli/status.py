@@ -80,9 +80,10 @@ def _champion(name: str, registry: Registry) -> ChampionAnswer | None:
 
 def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[str | None, str | None, str]:
     """The live URL, the version behind it, and how the target is."""
+    from penstock.spec.function import Function
     from penstock.targets import TargetError, open_target
 
-    where = declared.function.target if declared else "embedded"
+    where = declared.function if declared else Function()
     function = declared.function_name if declared else name
     try:
         found = open_target(where, here.host_state).status(function)
@@ -99,6 +100,9 @@ def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[str | N
             live.version,
             f"version {live.version} is {live.state}: {live.error or 'no reason given'}",
         )
+    if found.differs:
+        told = f"differs from the spec: {'; '.join(found.differs)}; to do: penstock reconcile {name}"
+        return found.url, live.version, told
     return found.url, live.version, "answers"
 
 

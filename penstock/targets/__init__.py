@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, cast
 from pydantic import BaseModel, ConfigDict
 
 from penstock.errors import DeployError
+from penstock.spec.function import Function
 
 
 class TargetError(DeployError):
@@ -42,7 +43,10 @@ class RevisionStatus(BaseModel):
 
 
 class Status(BaseModel):
-    """A function on a target: `url` is its live name, `live` the revision behind it, `since` when that began (ISO)."""
+    """A function on a target: `url` is its live name, `live` the revision behind it, `since` when that began (ISO).
+
+    `differs` tells what is there otherwise than the spec declares; deploying mends it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,6 +55,7 @@ class Status(BaseModel):
     live: str | None
     since: str | None
     revisions: tuple[RevisionStatus, ...]
+    differs: tuple[str, ...] = ()
 
     @property
     def serving(self) -> RevisionStatus | None:
@@ -98,12 +103,7 @@ _TARGETS: Final = {
 }
 
 
-def open_target(name: str, state_dir: Path) -> Target:
-    """The target of that name, which keeps what it must remember in `state_dir`. Raises TargetError."""
-    if name not in _TARGETS:
-        raise TargetError(
-            f"target {name!r} is unknown: expected one of {', '.join(sorted(_TARGETS))}",
-            next_step="correct `function.target` in the pipeline's spec",
-        )
-    module, _, attribute = _TARGETS[name].partition(":")
-    return cast(Target, getattr(import_module(module), attribute)(state_dir))
+def open_target(function: Function, state_dir: Path) -> Target:
+    """The target of a function as it is declared, which keeps what it must remember in `state_dir`. Raises TargetError."""
+    module, _, attribute = _TARGETS[function.target].partition(":")
+    return cast(Target, getattr(import_module(module), attribute)(function, state_dir))

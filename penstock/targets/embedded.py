@@ -18,6 +18,7 @@ from penstock import processes
 from penstock.host.manifest import REVISION_HEADER
 from penstock.host.state import HostRecord
 from penstock.processes import Process, ProcessError
+from penstock.spec.function import Function
 from penstock.targets import Status, TargetError
 from penstock.targets.sending import as_json, zipped
 
@@ -246,7 +247,7 @@ class RemoteHost(EmbeddedTarget):
         return {"Authorization": f"Bearer {token}"}
 
 
-def open_embedded(state_dir: Path) -> EmbeddedTarget:
+def open_embedded(_: Function, state_dir: Path) -> EmbeddedTarget:
     """The function host that PENSTOCK_HOST_URL names, else this machine's own."""
     return RemoteHost(state_dir) if os.environ.get("PENSTOCK_HOST_URL") else EmbeddedTarget(state_dir)
 

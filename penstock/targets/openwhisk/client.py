@@ -52,7 +52,8 @@ class Limits(BaseModel):
 class Activation:
     """How one invocation ended: of which action, as `success`, `application error`, ..., with which result.
 
-    `logs` has what it printed, or of a sequence the ids of its components' activations; a blocking call's answer has none.
+    `logs` has what it printed, or of a sequence the ids of its components' activations; a blocking call's answer has none. It
+    began at `start` (ms since the epoch).
     """
 
     id: str
@@ -60,6 +61,7 @@ class Activation:
     status: str
     result: Any
     logs: tuple[str, ...] = ()
+    start: int = 0
 
     @property
     def succeeded(self) -> bool:
@@ -141,12 +143,10 @@ class OpenWhisk:
                     raise
         raise AssertionError
 
-    def printed(self, path: str, activations: int) -> list[str]:
-        """What an action printed in its latest activations, the newest last: lines of time, stream and text."""
-        params: dict[str, str | int] = {"name": path, "limit": activations, "docs": "true"}
-        found = self._call("GET", "/activations", params=params).json()
-        newest_last = sorted(found, key=lambda record: record["start"])
-        return [line for record in newest_last for line in record.get("logs") or ()]
+    def activations(self, path: str, most: int) -> list[Activation]:
+        """The latest activations of an action (`package/name`), at most so many."""
+        answer = self._call("GET", "/activations", params={"name": path, "limit": most, "docs": "true"})
+        return [_recorded(answer, record) for record in answer.json()]
 
     def _call(
         self,
@@ -215,11 +215,19 @@ def _activation(answer: httpx.Response) -> Activation:
     found = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
     if isinstance(found, list):  # a result that is an array comes without its record
         return Activation(answer.headers.get("x-openwhisk-activation-id", ""), "", _SUCCESS, found)
-    record = _json(answer)
+    return _recorded(answer, _json(answer))
+
+
+def _recorded(answer: httpx.Response, record: Mapping[str, Any]) -> Activation:
     try:
-        response, logs = record["response"], tuple(record.get("logs") or ())
+        response = record["response"]
         return Activation(
-            record["activationId"], record["name"], response["status"], response.get("result"), logs
+            id=record["activationId"],
+            action=record["name"],
+            status=response["status"],
+            result=response.get("result"),
+            logs=tuple(record.get("logs") or ()),
+            start=record["start"],
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise _garbage(answer, "expected the record of an activation") from error
