@@ -119,7 +119,8 @@ class Server:
             Route("/activations", self._guarded(self._list)),
             Route("/activations/{id}", self._guarded(self._record)),
         ]
-        return Starlette(routes=[Mount("/api/v1/namespaces/_", routes=routes)])
+        web = Route("/api/v1/web/guest/{package}/{action}.json", self._web, methods=["GET", "POST"])
+        return Starlette(routes=[Mount("/api/v1/namespaces/_", routes=routes), web])
 
     def clear(self) -> None:
         """Forget all entities, and what was seen of them; containers stay as they are."""
@@ -191,14 +192,17 @@ class Server:
                 return refusal(409, "resource already exists")
             major, minor, patch = (before or {"version": "0.0.0"})["version"].split(".")
             given = body_of(request)
+            gone = given.pop("delAnnotations", ())
             given["annotations"] = list(
                 {
                     each["key"]: each
                     for each in [*(before or {}).get("annotations", []), *given.get("annotations", [])]
+                    if each["key"] not in gone
                 }.values()
             )
             kept[path] = {
-                **default, **(before or {}), **given, "name": path.rpartition("/")[2], "namespace": "guest",
+                **default, **(before or {}), **given, "name": path.rpartition("/")[2],
+                "namespace": f"guest/{path}".rpartition("/")[0],
                 "version": f"{major}.{minor}.{int(patch) + 1}", "updated": round(time.time() * 1000),
             }  # fmt: skip
             return JSONResponse(kept[path])
@@ -232,6 +236,25 @@ class Server:
         record = {**done[0], "logs": []}
         answer = record["response"]["result"] if request.query_params.get("result") == "true" else record
         return JSONResponse(answer, 200 if record["response"]["success"] else 502)
+
+    async def _web(self, request: Request) -> Response:
+        """A web action: asked by whoever has its secret, of a query or a JSON body, with what it tells of the request."""
+        await request.body()
+        action = self.actions.get(path_of(request), {})
+        annotations = {each["key"]: each["value"] for each in action.get("annotations", [])}
+        if not annotations.get("web-export"):
+            return missing()
+        secret = annotations.get("require-whisk-auth", False)
+        if secret is not False and request.headers.get("x-require-whisk-auth") != secret:
+            return refusal(401, "Authentication is possible but has failed or not yet been provided.")
+        value = {
+            **request.query_params, **body_of(request), "__ow_method": request.method.lower(), "__ow_path": "",
+            "__ow_headers": dict(request.headers),
+        }  # fmt: skip
+        response = (await asyncio.to_thread(self._activate, path_of(request), value))["response"]
+        if response["status"] not in ("success", "application error"):
+            return refusal(400, "There was an error processing your request.")
+        return JSONResponse(response["result"] if response["success"] else response["result"]["error"])
 
     def _activate(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
         """Run an action or a sequence, and keep the record of it."""

@@ -99,6 +99,7 @@ class PipelineAnswer(Part):
     fault: str | None = Field(description="why its spec cannot be read, where it cannot")
     champion: ChampionAnswer | None
     url: str | None = Field(description="the live function; null where none answers")
+    web: str | None = Field(description="where others ask it by its own secret; null where nobody does")
     serving: str | None = Field(description="the version that the target serves; null where none answers")
     target: str = Field(
         description="'answers'; 'idle': it answers once a process is started for it; or why the target does not"

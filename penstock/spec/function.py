@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from penstock.runtimes import Kind
 from penstock.spec.durations import Duration
@@ -19,7 +19,8 @@ class Function(BaseModel):
     share is logged, and how long that is kept (None: for ever).
 
     `steps` are the user's own around the model, in their order; SCORE among them is the model. On OpenWhisk they are a `chain`:
-    actions of their own in a sequence, or with the model in one process, as they are everywhere else.
+    actions of their own in a sequence, or with the model in one process, as they are everywhere else. `web` lets who has
+    the function's own secret ask it there, without a key of the namespace.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +33,7 @@ class Function(BaseModel):
     keep_log: Duration | None = Duration(days=90)
     steps: list[Annotated[str, Field(pattern=NAME)]] = [SCORE]
     chain: Literal["sequence", "process"] = "sequence"
+    web: bool = False
 
     @field_validator("steps")
     @classmethod
@@ -41,6 +43,12 @@ class Function(BaseModel):
         if twice := sorted({name for name in steps if steps.count(name) > 1}):
             raise ValueError(f"given twice: {', '.join(twice)}; a step may stand there once")
         return steps
+
+    @model_validator(mode="after")
+    def _where_there_is_such(self) -> Self:
+        if self.web and self.target != "openwhisk":
+            raise ValueError(f"web is for target 'openwhisk'; the target is {self.target!r}")
+        return self
 
     @property
     def own_steps(self) -> list[str]:

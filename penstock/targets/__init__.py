@@ -45,7 +45,8 @@ class RevisionStatus(BaseModel):
 class Status(BaseModel):
     """A function on a target: `url` is its live name, `live` the revision behind it, `since` when that began (ISO).
 
-    `differs` tells what is there otherwise than the spec declares; deploying mends it.
+    `web` is where it answers without a key of the platform, if anywhere. `differs` tells what is there otherwise than the spec
+    declares; deploying mends it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +56,7 @@ class Status(BaseModel):
     live: str | None
     since: str | None
     revisions: tuple[RevisionStatus, ...]
+    web: str | None = None
     differs: tuple[str, ...] = ()
 
     @property

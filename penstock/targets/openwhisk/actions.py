@@ -101,7 +101,12 @@ def check_columns(package: Path) -> None:
             )
 
 
-def about(action: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What an action of ours says of itself; nothing where it is not ours."""
-    found = next((each["value"] for each in action.get("annotations") or () if each["key"] == ABOUT), None)
+def annotation(entity: Mapping[str, Any], key: str) -> Any:
+    """The value of an annotation; None where there is none."""
+    return next((each["value"] for each in entity.get("annotations") or () if each["key"] == key), None)
+
+
+def about(entity: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an entity of ours says of itself; nothing where it is not ours."""
+    found = annotation(entity, ABOUT)
     return found if isinstance(found, dict) else {}

@@ -20,6 +20,7 @@ from penstock.targets import TargetError
 
 #: Where a person's own server listens, and the namespace of whoever's key it is.
 _API: Final = "/api/v1/namespaces/_"
+_WEB: Final = "/api/v1/web"
 #: Refused for the rate of this minute (the server does not say until when), or for another writer at the same moment.
 _AGAIN: Final = {409, 429}
 _PATIENCE: Final = 75.0
@@ -79,9 +80,14 @@ class OpenWhisk:
     def __init__(self, url: str, auth: str) -> None:
         name, _, password = auth.partition(":")
         self.url = url.rstrip("/") + _API
+        self._web = url.rstrip("/") + _WEB
         self._client = httpx.Client(
             auth=(name, password), timeout=httpx.Timeout(_BLOCKING + 30.0, connect=10.0)
         )
+
+    def web_url(self, namespace: str, path: str) -> str:
+        """Where a web action (`package/name`) answers with JSON."""
+        return f"{self._web}/{quote(namespace)}/{quote(path)}.json"
 
     def limits(self) -> Limits:
         """What may be deployed, and how much asked."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 from penstock.host.manifest import REVISION, Manifest
 from penstock.spec.function import SCORE, Function
 from penstock.targets import RevisionStatus, Status, TargetError
-from penstock.targets.openwhisk import actions
+from penstock.targets.openwhisk import actions, web
 from penstock.targets.openwhisk.actions import ABOUT, MODEL, STEP, WHOLE
 from penstock.targets.openwhisk.client import Activation, OpenWhisk
 from penstock.targets.sending import as_json
@@ -106,7 +106,9 @@ class OpenWhiskTarget:
                 next_step="deploy it first",
                 status=404,
             )
-        self._server.put_action(self._path(name), self._sequence(chain))
+        # In one request with the components: it is never open without its secret.
+        shown = web.opened(self._server.action(self._path(name))) if self._declared.web else web.CLOSED
+        self._server.put_action(self._path(name), {**self._sequence(chain), **shown})
 
     def invoke(self, name: str, payload: Any) -> Any:
         """The live revision's answer to `payload`. See `Target`."""
@@ -156,7 +158,12 @@ class OpenWhiskTarget:
                 RevisionStatus(revision=revision, version=about["version"], state="ready")
                 for revision, about in revisions.items()
             ),
-            differs=self._differs(name, revisions.get(serving or ""), components),
+            web=self._server.web_url(live["namespace"].partition("/")[0], self._path(name))
+            if live is not None and web.exported(live)
+            else None,
+            differs=()
+            if live is None or serving not in revisions
+            else self._differs(name, revisions[serving], live),
         )
 
     def curl(self, url: str) -> str:
@@ -215,10 +222,18 @@ class OpenWhiskTarget:
         """The name of a revision's own action, as it is declared that it runs."""
         return actions.named(f"{name}-{revision}", self._image, MODEL if steps and self._chained else WHOLE)
 
-    def _differs(self, name: str, live: Mapping[str, Any] | None, components: Sequence[str]) -> tuple[str, ...]:
-        if live is None or self._wanted(name, live["revision"], live.get("steps", ())) in components:
-            return ()
-        return (f"it runs otherwise than function.chain and {IMAGE} say: as {', '.join(components)}",)
+    def _differs(self, name: str, about: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[str, ...]:
+        """What of the live revision, which says that `about` itself, is otherwise than it is declared."""
+        found, components = [], _components(live)
+        if self._wanted(name, about["revision"], about.get("steps", ())) not in components:
+            found.append(
+                f"it runs otherwise than function.chain and {IMAGE} say: as {', '.join(components)}"
+            )
+        if self._declared.web and not web.secured(live):
+            found.append("it is no web action with a secret, and function.web says that it is one")
+        if not self._declared.web and web.exported(live):
+            found.append("it is a web action, and function.web does not say so")
+        return tuple(found)
 
     def _sweep(self) -> None:
         """Take away the steps that no revision uses any more."""

@@ -4,95 +4,21 @@ from __future__ import annotations
 
 import base64
 import zipfile
-from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.spec.function import Function
 from penstock.targets import TargetError
-from penstock.targets.openwhisk.client import OpenWhisk
 from penstock.targets.openwhisk.target import OpenWhiskTarget
-from tests.openwhisk import AUTH, Server, openwhisk
-from tests.penstock.conftest import MakeFunction
-
-IMAGE = "registry.example/function:1"
-RAW = """
-import json, sys
-TAKES = {"raw": "string"}
-GIVES = {"x": "double"}
-EXAMPLES = [({"raw": "2"}, {"x": 2.0})]
-
-def run(record):
-    if record["raw"] == "none":
-        return {}["none"]
-    print(json.dumps({"seen": record["raw"]}))
-    return {"x": float(record["raw"])}
-"""
-BAND = """
-TAKES = {"prediction": "double", "raw": "string"}
-GIVES = {"band": "string"}
-EXAMPLES = [({"prediction": 7.0, "raw": "6"}, {"band": "high of 6"})]
-
-def run(record):
-    if record["prediction"] < 0:
-        raise ValueError("nothing is below zero")
-    return {"band": f"{'high' if record['prediction'] > 5 else 'low'} of {record['raw']}"}
-"""
-#: After its example another answer in each process: as a step whose answer does not rest on the record alone.
-FICKLE = """
-import os
-TAKES = {}
-GIVES = {"process": "int"}
-EXAMPLES = [({}, {"process": 0})]
-answers = iter([0])
-
-def run(record):
-    return {"process": next(answers, os.getpid())}
-"""
-ORDER = ["raw", "score", "band"]
-
-
-@pytest.fixture(scope="module")
-def kept() -> Iterator[Server]:
-    """A server whose containers stay from test to test."""
-    with openwhisk() as started:
-        yield started
+from tests.openwhisk import Server
+from tests.penstock.targets.conftest import IMAGE, Open, Packages
 
 
 @pytest.fixture
-def server(kept: Server) -> Server:
-    """A server with nothing on it."""
-    kept.clear()
-    return kept
-
-
-@pytest.fixture(scope="module")
-def packages(make_function: MakeFunction) -> dict[str, Path]:
-    """Two versions of a function, and another function with the same steps, and one that is never the same."""
-    steps = {"steps/raw/step.py": RAW, "steps/band/step.py": BAND}
-    return {
-        "first": make_function(1, steps=steps, order=ORDER),
-        "second": make_function(2, steps=steps, order=ORDER),
-        "other": make_function(3, "other", steps=steps, order=ORDER),
-        "fickle": make_function(4, steps={**steps, "steps/fickle/step.py": FICKLE}, order=[*ORDER, "fickle"]),
-    }
-
-
-def opened(server: Server, image: str = IMAGE, **declared: Any) -> OpenWhiskTarget:
-    """The target of a function that is declared so."""
-    function = Function(target="openwhisk", **declared)
-    made = OpenWhiskTarget(OpenWhisk(server.url, AUTH), image, "penstock", function)
-    made.prepare()
-    return made
-
-
-@pytest.fixture
-def target(server: Server) -> OpenWhiskTarget:
+def target(opened: Open) -> OpenWhiskTarget:
     """That of a function with nothing but defaults."""
-    return opened(server)
+    return opened()
 
 
 def components(server: Server, name: str = "shift") -> list[str]:
@@ -102,7 +28,7 @@ def components(server: Server, name: str = "shift") -> list[str]:
 
 
 def test_each_step_is_an_action_and_the_live_name_their_sequence(
-    server: Server, target: OpenWhiskTarget, packages: dict[str, Path]
+    server: Server, target: OpenWhiskTarget, packages: Packages
 ) -> None:
     """A step's action holds its own file and the manifest that vouches for it; all run the one image."""
     revision = target.put(packages["first"])
@@ -116,7 +42,7 @@ def test_each_step_is_an_action_and_the_live_name_their_sequence(
     assert {"key": "provide-api-key", "value": False} in step["annotations"]
 
 
-def test_a_sequence_answers(target: OpenWhiskTarget, packages: dict[str, Path]) -> None:
+def test_a_sequence_answers(target: OpenWhiskTarget, packages: Packages) -> None:
     """One record and many, by what the steps make of them."""
     target.route("shift", target.put(packages["first"]))
     answer = {"prediction": 3.0, "band": "low of 2"}
@@ -136,12 +62,12 @@ def test_a_sequence_answers(target: OpenWhiskTarget, packages: dict[str, Path]) 
     ],
 )
 def test_what_ends_a_sequence_is_told_as_in_one_process(
-    server: Server, packages: dict[str, Path], record: dict[str, Any], said: str
+    opened: Open, packages: Packages, record: dict[str, Any], said: str
 ) -> None:
     """The same words and status, whether the step is an action or not."""
     told = []
     for declared in ("sequence", "process"):
-        target = opened(server, chain=declared)
+        target = opened(chain=declared)
         target.route("shift", target.put(packages["first"]))
         with pytest.raises(TargetError, match=said) as caught:
             target.invoke("shift", record)
@@ -151,7 +77,7 @@ def test_what_ends_a_sequence_is_told_as_in_one_process(
 
 
 def test_what_serves_is_seen_among_the_components(
-    target: OpenWhiskTarget, packages: dict[str, Path]
+    target: OpenWhiskTarget, packages: Packages
 ) -> None:
     """The live name moves between versions as ever."""
     first, second = (target.put(packages[name]) for name in ("first", "second"))
@@ -165,7 +91,7 @@ def test_what_serves_is_seen_among_the_components(
 
 
 def test_a_step_is_shared_and_goes_with_the_last_function_that_has_it(
-    server: Server, target: OpenWhiskTarget, packages: dict[str, Path]
+    server: Server, target: OpenWhiskTarget, packages: Packages
 ) -> None:
     """It is made once, and is never made anew, which would start its containers again."""
     target.route("shift", target.put(packages["first"]))
@@ -179,12 +105,12 @@ def test_a_step_is_shared_and_goes_with_the_last_function_that_has_it(
     assert not server.actions
 
 
-def test_another_image_makes_other_actions(server: Server, packages: dict[str, Path]) -> None:
+def test_another_image_makes_other_actions(server: Server, opened: Open, packages: Packages) -> None:
     """The libraries of steps come from the image; what serves runs on the old one until the live name moves."""
-    old = opened(server)
+    old = opened()
     old.route("shift", old.put(packages["first"]))
     before = dict(server.actions)
-    new = opened(server, "registry.example/function:2")
+    new = opened("registry.example/function:2")
     [differs] = new.status("shift").differs
     assert "PENSTOCK_OPENWHISK_IMAGE" in differs
     revision = new.put(packages["first"])
@@ -194,16 +120,16 @@ def test_another_image_makes_other_actions(server: Server, packages: dict[str, P
     assert [each.revision for each in new.status("shift").revisions] == [revision]
 
 
-def test_one_process_is_a_word_in_the_spec(server: Server, packages: dict[str, Path]) -> None:
+def test_one_process_is_a_word_in_the_spec(server: Server, opened: Open, packages: Packages) -> None:
     """The whole function is then one action, and changing the word is told as a difference that deploying mends."""
-    target = opened(server, chain="process")
+    target = opened(chain="process")
     revision = target.put(packages["first"])
     target.route("shift", revision)
     assert components(server) == [f"shift-{revision}"]
     assert not any(path.startswith("penstock/raw.") for path in server.actions)
     assert target.invoke("shift", {"raw": "6"})["band"] == "high of 6"
     assert target.status("shift").differs == ()
-    other = opened(server)
+    other = opened()
     [differs] = other.status("shift").differs
     assert "function.chain" in differs
     other.route("shift", other.put(packages["first"]))
@@ -212,7 +138,7 @@ def test_one_process_is_a_word_in_the_spec(server: Server, packages: dict[str, P
 
 
 def test_a_sequence_that_answers_otherwise_than_one_process_is_refused(
-    server: Server, target: OpenWhiskTarget, packages: dict[str, Path]
+    server: Server, target: OpenWhiskTarget, packages: Packages
 ) -> None:
     """Requests like the samples go through all of it before the live name moves; nothing of it stays."""
     first = target.put(packages["first"])
@@ -225,7 +151,7 @@ def test_a_sequence_that_answers_otherwise_than_one_process_is_refused(
 
 
 def test_a_runtime_that_knows_no_sequences_is_told(
-    server: Server, target: OpenWhiskTarget, packages: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    server: Server, target: OpenWhiskTarget, packages: Packages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An older image takes each action for a whole function."""
     container = server._container
@@ -237,7 +163,7 @@ def test_a_runtime_that_knows_no_sequences_is_told(
 
 
 def test_a_step_that_is_gone_is_told_and_comes_back(
-    server: Server, target: OpenWhiskTarget, packages: dict[str, Path]
+    server: Server, target: OpenWhiskTarget, packages: Packages
 ) -> None:
     """Deleted by hand: the server would take a sequence of what is not there."""
     revision = target.put(packages["first"])
@@ -250,7 +176,7 @@ def test_a_step_that_is_gone_is_told_and_comes_back(
 
 
 def test_logs_are_those_of_the_function(
-    server: Server, target: OpenWhiskTarget, packages: dict[str, Path]
+    server: Server, target: OpenWhiskTarget, packages: Packages
 ) -> None:
     """What a step printed for another function is not among them."""
     for name, package in (("shift", "first"), ("other", "other")):
@@ -266,13 +192,13 @@ def test_logs_are_those_of_the_function(
 
 
 def test_a_deploy_that_is_cut_anywhere_is_finished_by_the_next(
-    server: Server, packages: dict[str, Path]
+    server: Server, opened: Open, packages: Packages
 ) -> None:
     """After each request that it makes in turn: what served serves on until the live name moves, and then the new one does."""
     done, after = False, 0
     while not done:
         server.clear()
-        target = opened(server)
+        target = opened()
         first = target.put(packages["first"])
         target.route("shift", first)
         after += 1
