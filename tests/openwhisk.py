@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -93,7 +94,11 @@ class Server:
         self.limits: dict[str, Any] = dict(LIMITS)
         self.packages: dict[str, dict[str, Any]] = {}
         self.actions: dict[str, dict[str, Any]] = {}
+        self.triggers: dict[str, dict[str, Any]] = {}
+        self.rules: dict[str, dict[str, Any]] = {}
         self.records: dict[str, dict[str, Any]] = {}
+        #: What each feed has been told to fire, by feed and trigger; one that is not here is not there.
+        self.feeds: dict[str, dict[str, dict[str, Any]]] = {"alarms/alarm": {}, "messaging/kafkaFeed": {}}
         #: What next requests get instead: (method, or method and path, answer), the first that fits a request.
         self.faults: list[tuple[str, Response]] = []
         self.seen: list[tuple[str, str]] = []
@@ -119,12 +124,31 @@ class Server:
             Route("/activations", self._guarded(self._list)),
             Route("/activations/{id}", self._guarded(self._record)),
         ]
+        for kind, kept in (("triggers", self.triggers), ("rules", self.rules)):
+            path = f"/{kind}/{{name}}"
+            routes += [
+                Route(path, self._guarded(partial(self._put_named, kept)), methods=["PUT"]),
+                Route(path, self._guarded(partial(self._get_named, kept))),
+                Route(path, self._guarded(partial(self._delete_named, kept)), methods=["DELETE"]),
+            ]
+        routes += [
+            Route("/triggers", self._guarded(self._list_triggers)),
+            Route("/triggers/{name}", self._guarded(self._fire), methods=["POST"]),
+            Route("/rules/{name}", self._guarded(self._switch), methods=["POST"]),
+        ]
+        system = Mount(
+            "/api/v1/namespaces/whisk.system",
+            routes=[Route("/actions/{package}/{action}", self._guarded(self._feed), methods=["POST"])],
+        )
         web = Route("/api/v1/web/guest/{package}/{action}.json", self._web, methods=["GET", "POST"])
-        return Starlette(routes=[Mount("/api/v1/namespaces/_", routes=routes), web])
+        return Starlette(routes=[Mount("/api/v1/namespaces/_", routes=routes), system, web])
 
     def clear(self) -> None:
         """Forget all entities, and what was seen of them; containers stay as they are."""
-        for kept in (self.packages, self.actions, self.records, self.faults, self.seen):
+        for kept in (
+            self.packages, self.actions, self.triggers, self.rules, self.records, self.faults, self.seen,
+            *self.feeds.values(),
+        ):  # fmt: skip
             kept.clear()
         self.limits = dict(LIMITS)
         self.requests_left = None
@@ -137,7 +161,7 @@ class Server:
     def _guarded(self, handle: Callable[[Request], Response]) -> Callable[[Request], Any]:
         async def answered(request: Request) -> Response:
             await request.body()
-            path = request.url.path.partition("/_")[2]
+            path = request.url.path.removeprefix("/api/v1/namespaces").removeprefix("/_")
             if self.requests_left == 0:
                 return garbage()
             self.seen.append((request.method, path))
@@ -191,7 +215,7 @@ class Server:
             if before is not None and request.query_params.get("overwrite") != "true":
                 return refusal(409, "resource already exists")
             major, minor, patch = (before or {"version": "0.0.0"})["version"].split(".")
-            given = body_of(request)
+            given = getattr(request.state, "given", None) or body_of(request)
             gone = given.pop("delAnnotations", ())
             given["annotations"] = list(
                 {
@@ -236,6 +260,83 @@ class Server:
         record = {**done[0], "logs": []}
         answer = record["response"]["result"] if request.query_params.get("result") == "true" else record
         return JSONResponse(answer, 200 if record["response"]["success"] else 502)
+
+    def _put_named(self, kept: dict[str, Any], request: Request) -> Response:
+        name, given = request.path_params["name"], body_of(request)
+        if kept is self.rules:
+            trigger, action = (given[part].replace("/_/", "") for part in ("trigger", "action"))
+            if trigger not in self.triggers or action not in self.actions:
+                return refusal(400, "trigger or action does not exist")
+            package, _, action = action.partition("/")
+            request.state.given = {
+                "trigger": {"path": "guest", "name": trigger},
+                "action": {"path": f"guest/{package}", "name": action},
+                "status": self.rules.get(name, {"status": "active"})["status"],
+            }
+        return self._put(kept, name, request, {})
+
+    def _get_named(self, kept: dict[str, Any], request: Request) -> Response:
+        found = kept.get(request.path_params["name"])
+        return missing() if found is None else JSONResponse(found)
+
+    def _delete_named(self, kept: dict[str, Any], request: Request) -> Response:
+        found = kept.pop(request.path_params["name"], None)
+        return missing() if found is None else JSONResponse(found)
+
+    def _list_triggers(self, request: Request) -> Response:
+        limit, skip = int(request.query_params.get("limit", 30)), int(request.query_params.get("skip", 0))
+        if limit > 200:
+            return refusal(400, "The value of limit is not within 0 and 200")
+        return JSONResponse(list(self.triggers.values())[skip : skip + limit])
+
+    def _switch(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in self.rules:
+            return missing()
+        self.rules[name]["status"] = body_of(request)["status"]
+        return PlainTextResponse("OK")
+
+    def _fire(self, request: Request) -> Response:
+        """Ask the actions of a trigger's active rules, with its parameters and what it is fired with."""
+        name = request.path_params["name"]
+        if name not in self.triggers:
+            return missing()
+        value = {each["key"]: each["value"] for each in self.triggers[name].get("parameters", [])}
+        started = [
+            threading.Thread(target=self._activate, args=(path, {**value, **body_of(request)}))
+            for rule in self.rules.values()
+            if rule["trigger"]["name"] == name and rule["status"] == "active"
+            for path in [f"{rule['action']['path']}/{rule['action']['name']}".removeprefix("guest/")]
+        ]
+        for each in started:
+            each.start()
+        return JSONResponse({"activationId": uuid.uuid4().hex}, 202) if started else Response(status_code=204)
+
+    def _feed(self, request: Request) -> Response:
+        """A feed's action, which begins to fire a trigger, or leaves off; what it cannot do is an application error."""
+        fired, value = self.feeds.get(path_of(request)), body_of(request)
+        if fired is None:
+            return missing()
+        trigger, event = value.pop("triggerName"), value.pop("lifecycleEvent")
+        error = None
+        if value.get("authKey") != AUTH or trigger.removeprefix("/guest/") not in self.triggers:
+            error = f"no trigger {trigger} of {value.get('authKey')}"
+        elif (trigger in fired) == (event == "CREATE"):
+            error = f"{event} of {trigger}, which there is" if trigger in fired else f"no {trigger}"
+        elif event == "CREATE" and value.get("cron") == "0 0 * * 0":
+            error = f"never on Sundays: {value}"
+        elif event == "CREATE":
+            fired[trigger] = value
+        else:
+            del fired[trigger]
+        record = {
+            "activationId": uuid.uuid4().hex, "name": request.path_params["action"], "start": 0, "logs": [],
+            "response": {
+                "status": "application error" if error else "success", "success": not error,
+                "result": {"error": error} if error else {},
+            },
+        }  # fmt: skip
+        return JSONResponse(record, 502 if error else 200)
 
     async def _web(self, request: Request) -> Response:
         """A web action: asked by whoever has its secret, of a query or a JSON body, with what it tells of the request."""

@@ -60,6 +60,7 @@ def _pipeline(name: str, here: Settings, kept: Runs, registry: Registry) -> Pipe
         champion=_champion(name, registry),
         url=live.url if live else None,
         web=live.web if live else None,
+        triggers=list(live.triggers) if live else [],
         serving=live.serving.version if live and live.serving else None,
         target=target,
         last_run=_last_run(newest, here) if newest else None,
@@ -174,6 +175,11 @@ def _show(pipeline: PipelineAnswer, console: Console) -> None:
         console.print(f"  serves    version {pipeline.serving} at {pipeline.url}{idle}", soft_wrap=True)
     if pipeline.web:
         console.print(f"  web       {pipeline.web}", soft_wrap=True)
+    for trigger in pipeline.triggers:
+        state = "" if trigger.active else " [yellow]off[/]"
+        console.print(
+            f"  trigger   {trigger.name} by {trigger.feed or 'whoever fires it'}{state}", soft_wrap=True
+        )
     if pipeline.target not in ("answers", "idle"):
         console.print(f"  target    [yellow]{escape(pipeline.target)}[/]", soft_wrap=True)
     if champion and pipeline.serving and champion.version != pipeline.serving:

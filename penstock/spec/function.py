@@ -4,14 +4,51 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from penstock.runtimes import Kind
+from penstock.spec import schedule as schedules
 from penstock.spec.durations import Duration
 from penstock.spec.sources import NAME
 
 #: The model among the steps of its function.
 SCORE = "score"
+
+
+class Trigger(BaseModel):
+    """What starts a function on an event: the time, by a `cron` expression (UTC), with the `payload` that the function is asked
+    then; or a `feed` of OpenWhisk's, by its action's path and `parameters`; or neither, for whoever fires the trigger.
+
+    `payload` is what each event has beside its own. `secrets` are parameters whose values are in environment variables of these
+    names, where stages run and where `penstock` does.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cron: str | None = None
+    feed: Annotated[str, Field(pattern=r"^/[\w.@-]+(/[\w.@-]+){1,2}$")] | None = None
+    parameters: dict[str, JsonValue] = {}
+    secrets: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]] = {}
+    payload: dict[str, JsonValue] = {}
+
+    @field_validator("cron")
+    @classmethod
+    def _five_fields(cls, cron: str | None) -> str | None:
+        if cron is not None and not schedules.is_schedule(cron):
+            raise ValueError("is no cron expression; allowed: five cron fields, or a preset such as @daily")
+        return cron
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.cron is not None and self.feed is not None:
+            raise ValueError("has cron and feed; allowed: one of them, or neither")
+        if self.cron is not None and not self.payload:
+            raise ValueError("has cron, and no payload: say what the function is asked each time")
+        if self.feed is None and (self.parameters or self.secrets):
+            raise ValueError("has parameters or secrets, which are a feed's, and names none")
+        if both := sorted(self.parameters.keys() & self.secrets.keys()):
+            raise ValueError(f"has {', '.join(both)} in both parameters and secrets")
+        return self
 
 
 class Function(BaseModel):
@@ -20,7 +57,7 @@ class Function(BaseModel):
 
     `steps` are the user's own around the model, in their order; SCORE among them is the model. On OpenWhisk they are a `chain`:
     actions of their own in a sequence, or with the model in one process, as they are everywhere else. `web` lets who has
-    the function's own secret ask it there, without a key of the namespace.
+    the function's own secret ask it there, without a key of the namespace; `triggers`, by name, start it on events.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +71,7 @@ class Function(BaseModel):
     steps: list[Annotated[str, Field(pattern=NAME)]] = [SCORE]
     chain: Literal["sequence", "process"] = "sequence"
     web: bool = False
+    triggers: dict[Annotated[str, Field(pattern=NAME)], Trigger] = {}
 
     @field_validator("steps")
     @classmethod
@@ -46,8 +84,11 @@ class Function(BaseModel):
 
     @model_validator(mode="after")
     def _where_there_is_such(self) -> Self:
-        if self.web and self.target != "openwhisk":
-            raise ValueError(f"web is for target 'openwhisk'; the target is {self.target!r}")
+        asked = [name for name, given in (("web", self.web), ("triggers", self.triggers)) if given]
+        if asked and self.target != "openwhisk":
+            raise ValueError(
+                f"{' and '.join(asked)} go with target 'openwhisk'; the target is {self.target!r}"
+            )
         return self
 
     @property

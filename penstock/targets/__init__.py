@@ -42,10 +42,20 @@ class RevisionStatus(BaseModel):
     error: str | None = None
 
 
+class TriggerStatus(BaseModel):
+    """What starts a function on events: its name on the target, whose `feed` fires it (None: anybody), and whether it is on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    feed: str | None
+    active: bool
+
+
 class Status(BaseModel):
     """A function on a target: `url` is its live name, `live` the revision behind it, `since` when that began (ISO).
 
-    `web` is where it answers without a key of the platform, if anywhere. `differs` tells what is there otherwise than the spec
+    `web` is where it answers without a key of the platform, if anywhere; `triggers` start it. `differs` tells what is there otherwise than the spec
     declares; deploying mends it.
     """
 
@@ -57,6 +67,7 @@ class Status(BaseModel):
     since: str | None
     revisions: tuple[RevisionStatus, ...]
     web: str | None = None
+    triggers: tuple[TriggerStatus, ...] = ()
     differs: tuple[str, ...] = ()
 
     @property
@@ -79,6 +90,9 @@ class Target(Protocol):
 
     def route(self, name: str, revision: str) -> None:
         """Send all traffic of the live name to `revision`; on failure the old one goes on serving."""
+
+    def attach(self, name: str) -> None:
+        """Have events start the live name as is declared, and by no others, where the platform knows events."""
 
     def invoke(self, name: str, payload: Any) -> Any:
         """The live revision's answer to the JSON value `payload`."""

@@ -159,6 +159,9 @@ class EmbeddedTarget:
         """Make `revision` answer the live name. See `Target`."""
         self._call("PUT", _path(name, "traffic"), json={"revision": revision}, headers=self._token())
 
+    def attach(self, name: str) -> None:
+        """The host knows no events. See `Target`."""
+
     def invoke(self, name: str, payload: Any) -> Any:
         """The live revision's answer to `payload`. See `Target`."""
         body = as_json(name, payload)

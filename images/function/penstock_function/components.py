@@ -13,12 +13,12 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from penstock_function.package import SCORE, Package, PackageError
+from penstock_function.package import SCORE, PackageError
 from penstock_function.prediction_log import Row
 from penstock_function.records import InputError, describe
 from penstock_function.service import Refusal, Service, check_count, records_of, unfit
 from penstock_function.step import Step, StepError
-from penstock_function.steps import Records, merged, step_by_step
+from penstock_function.steps import merged, step_by_step
 
 #: As an action's `main`: the model among its steps, and before its name one of these. Any other is the whole function.
 MODEL, STEP = SCORE, "steps/"
@@ -131,13 +131,9 @@ class Model:
         else:
             asked = self._service.explain if passed.explain else self._service.predict
             records: Any = {"records": passed.records} if passed.many else passed.records[0]
-            answer, rows = asked(
-                records, lambda records, score: steps.between(records, passed.made, score)
-            )
+            answer, rows = asked(records, lambda records, score: steps.between(records, passed.made, score))
         known = merged(passed.records, passed.made)
-        return Passed(
-            known, [{} for _ in known], passed.many, answer=answer, left=steps.after
-        ).given(), rows
+        return Passed(known, [{} for _ in known], passed.many, answer=answer, left=steps.after).given(), rows
 
     def _samples(self) -> dict[str, list[Any]]:
         """Requests that the function takes, each with its answer; those that a step refuses are left out."""

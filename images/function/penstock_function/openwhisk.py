@@ -134,7 +134,9 @@ class Run:
         _in_time(activation)
         named = activation.get("activation_id")
         # A web action adds what it knows of the HTTP request under such names, and a sequence its components.
-        record = {name: entry for name, entry in value.items() if not name.startswith(("__ow_", "_actions"))}
+        record = _records_of(
+            {name: entry for name, entry in value.items() if not name.startswith(("__ow_", "_actions"))}
+        )
         assert self._init.component is not None
         try:
             answer, rows = self._init.component(record)
@@ -162,6 +164,21 @@ def _member(request: Any, name: str) -> dict[str, Any]:
         found = describe(value) if isinstance(request, dict) else f"a body that is {describe(request)}"
         raise Refusal(400, "protocol", f"`{name}` must be a JSON object, found {found}")
     return value
+
+
+def _records_of(value: dict[str, Any]) -> dict[str, Any]:
+    """What an event asks: of OpenWhisk's Kafka feed the messages' values are the records, any other value is the function's own.
+
+    The feed: https://github.com/apache/openwhisk-package-kafka
+    """
+    messages = value.get("messages")
+    if (
+        len(value) != 1
+        or not isinstance(messages, list)
+        or not all(isinstance(each, dict) for each in messages)
+    ):
+        return value
+    return {"records": [each.get("value") for each in messages]}
 
 
 def _in_time(activation: dict[str, Any]) -> None:

@@ -110,7 +110,6 @@ class Steps:
         return model, score(model)
 
 
-
 def merged(records: Records, made: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each record with what was made of it."""
     return [{**record, **more} for record, more in zip(records, made, strict=True)]

@@ -6,7 +6,6 @@ A revision is an action that never changes, and so is each step of a function; t
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,10 @@ from typing import Any, Final
 from penstock.host.manifest import REVISION, Manifest
 from penstock.spec.function import SCORE, Function
 from penstock.targets import RevisionStatus, Status, TargetError
-from penstock.targets.openwhisk import actions, web
+from penstock.targets.openwhisk import actions, proof, web
 from penstock.targets.openwhisk.actions import ABOUT, MODEL, STEP, WHOLE
 from penstock.targets.openwhisk.client import Activation, OpenWhisk
+from penstock.targets.openwhisk.triggers import Triggers
 from penstock.targets.sending import as_json
 
 #: Where the server is, the key `name:password` of a namespace, and the image of the runtime, which the server can pull.
@@ -27,13 +27,6 @@ URL: Final = "PENSTOCK_OPENWHISK_URL"
 AUTH: Final = "PENSTOCK_OPENWHISK_AUTH"
 IMAGE: Final = "PENSTOCK_OPENWHISK_IMAGE"
 PACKAGE: Final = "PENSTOCK_OPENWHISK_PACKAGE"
-#: By this the runtime knows what one component of a sequence passes to the next (penstock_function.components).
-_PASSED: Final = "__penstock"
-#: No records at all: it goes through a sequence, and a function in one process refuses it, both in the runtime's own words; the
-#: runtime has proved its package when it was initialised.
-_NOTHING: Final[Mapping[str, Any]] = {_PASSED: {"records": [], "made": []}}
-#: Asks a revision whose steps are actions of their own for requests, and what one process answers them.
-_SAMPLES: Final[Mapping[str, Any]] = {_PASSED: "samples"}
 #: Whose logs are read for the last lines of a function; their results come with them.
 _ACTIVATIONS: Final = 50
 
@@ -48,6 +41,7 @@ class OpenWhiskTarget:
         self._image = image
         self._package = package
         self._declared = function
+        self._triggers = Triggers(server, package)
 
     def prepare(self) -> None:
         """See that the server answers this key, and that the package is there."""
@@ -71,20 +65,21 @@ class OpenWhiskTarget:
         there = self._actions()
         # The revision comes first: while it says which steps it uses, nobody takes them away as unused.
         if name not in there:
-            self._server.put_action(self._path(name), made)
+            self._server.put("actions", self._path(name), made)
         for step, each in steps.items():
             if each not in there:
                 _, _, source = actions.packed(package, {f"{STEP}{step}/step.py"})
                 content = actions.action(limits, self._image, source, STEP + step, {"step": step})
-                self._server.put_action(self._path(each), content)
+                self._server.put("actions", self._path(each), content)
         if fault := self._fault(manifest, revision, chain, name):
-            if name not in self._components(manifest.name):
-                self._server.delete_action(self._path(name))
-                self._sweep()
+            self._forget(manifest.name, [name])
             raise TargetError(
                 f"{revision} of {manifest.name} did not prove itself on OpenWhisk: {fault}",
                 next_step=f"see that {IMAGE} names the function image of this release, and the function's log",
             )
+        # Of another image, or of steps that ran otherwise: what serves until the live name moves stays until then.
+        same = [each for each in there if each != name and _revision(manifest.name, each) == revision]
+        self._forget(manifest.name, same)
         return revision
 
     def route(self, name: str, revision: str) -> None:
@@ -107,8 +102,14 @@ class OpenWhiskTarget:
                 status=404,
             )
         # In one request with the components: it is never open without its secret.
-        shown = web.opened(self._server.action(self._path(name))) if self._declared.web else web.CLOSED
-        self._server.put_action(self._path(name), {**self._sequence(chain), **shown})
+        shown = (
+            web.opened(self._server.get("actions", self._path(name))) if self._declared.web else web.CLOSED
+        )
+        self._server.put("actions", self._path(name), {**self._sequence(chain), **shown})
+
+    def attach(self, name: str) -> None:
+        """Have the declared triggers start the live name, and no others. See `Target`."""
+        self._triggers.attach(name, self._path(name), self._declared.triggers)
 
     def invoke(self, name: str, payload: Any) -> Any:
         """The live revision's answer to `payload`. See `Target`."""
@@ -127,7 +128,7 @@ class OpenWhiskTarget:
 
     def serving(self, name: str) -> str:
         """The revision that answers behind the live name: among the components that an activation of it had."""
-        asked = self._server.invoke(self._path(name), _NOTHING)
+        asked = self._server.invoke(self._path(name), proof.NOTHING)
         if not asked.answered:
             raise _failed(name, asked)
         for component in self._server.activation(asked.id).logs:
@@ -143,7 +144,7 @@ class OpenWhiskTarget:
             for about in there.values()
             if about.get("function") == name and "revision" in about
         }
-        live = self._server.action(self._path(name))
+        live = self._server.get("actions", self._path(name))
         if not revisions and live is None:
             raise TargetError(f"no function {name} on OpenWhisk", next_step="deploy it first", status=404)
         since = None if live is None else datetime.fromtimestamp(live["updated"] / 1000, UTC).isoformat()
@@ -161,6 +162,7 @@ class OpenWhiskTarget:
             web=self._server.web_url(live["namespace"].partition("/")[0], self._path(name))
             if live is not None and web.exported(live)
             else None,
+            triggers=tuple(self._triggers.status(name)),
             differs=()
             if live is None or serving not in revisions
             else self._differs(name, revisions[serving], live),
@@ -193,10 +195,11 @@ class OpenWhiskTarget:
 
     def remove(self, name: str) -> None:
         """Take the function away, its live name first, and the steps that no other function has. See `Target`."""
-        self._server.delete_action(self._path(name))
+        self._server.delete("actions", self._path(name))
+        self._triggers.attach(name, self._path(name), {})
         for action, about in self._actions().items():
             if about.get("function") == name:
-                self._server.delete_action(self._path(action))
+                self._server.delete("actions", self._path(action))
         self._sweep()
 
     @property
@@ -216,7 +219,7 @@ class OpenWhiskTarget:
 
     def _components(self, name: str) -> list[str]:
         """The names of the live name's actions; none where nothing is live."""
-        return _components(self._server.action(self._path(name)))
+        return _components(self._server.get("actions", self._path(name)))
 
     def _wanted(self, name: str, revision: str, steps: Sequence[str]) -> str:
         """The name of a revision's own action, as it is declared that it runs."""
@@ -226,14 +229,21 @@ class OpenWhiskTarget:
         """What of the live revision, which says that `about` itself, is otherwise than it is declared."""
         found, components = [], _components(live)
         if self._wanted(name, about["revision"], about.get("steps", ())) not in components:
-            found.append(
-                f"it runs otherwise than function.chain and {IMAGE} say: as {', '.join(components)}"
-            )
+            found.append(f"it runs otherwise than function.chain and {IMAGE} say: as {', '.join(components)}")
         if self._declared.web and not web.secured(live):
             found.append("it is no web action with a secret, and function.web says that it is one")
         if not self._declared.web and web.exported(live):
             found.append("it is a web action, and function.web does not say so")
-        return tuple(found)
+        return (*found, *self._triggers.differ(name, self._path(name), self._declared.triggers))
+
+    def _forget(self, name: str, revisions: Sequence[str]) -> None:
+        """Take away actions of a function's revisions that do not serve, and what of steps is then unused."""
+        live = self._components(name) if revisions else ()
+        gone = [action for action in revisions if action not in live]
+        for action in gone:
+            self._server.delete("actions", self._path(action))
+        if gone:
+            self._sweep()
 
     def _sweep(self) -> None:
         """Take away the steps that no revision uses any more."""
@@ -241,29 +251,20 @@ class OpenWhiskTarget:
         used = {action for about in there.values() for action in about.get("chain", ())}
         for action, about in there.items():
             if "step" in about and action not in used:
-                self._server.delete_action(self._path(action))
+                self._server.delete("actions", self._path(action))
 
     def _fault(self, manifest: Manifest, revision: str, chain: Sequence[str], name: str) -> str | None:
         """Why a revision is none that answers; None where it has proved itself, with its steps where those are actions."""
-        alone = len(chain) == 1
-        asked = self._server.invoke(self._path(name), _NOTHING if alone else _SAMPLES)
-        if not (asked.answered if alone else asked.succeeded):
-            return _error(asked)
-        if alone:
-            return None
-        samples = asked.result[_PASSED]
-        proof = f"{manifest.name}-{revision}.proof"
+        if len(chain) == 1:
+            return proof.fault_alone(self._server, self._path(name))
         said = [{"key": ABOUT, "value": {"function": manifest.name, "proof": revision}}]
-        self._server.put_action(self._path(proof), {**self._sequence(chain), "annotations": said})
-        value = {"records": samples["records"]} if samples["records"] else _NOTHING
-        answered = self._server.invoke(self._path(proof), value)
-        self._server.delete_action(self._path(proof))
-        if not answered.succeeded:
-            return _error(answered)
-        found, expected = answered.result["predictions"], samples["predictions"]
-        if not _alike(found, expected, manifest.tolerance):
-            return f"the sequence answers {found!r:.500}, expected as in one process {expected!r:.500}"
-        return None
+        return proof.fault_in_sequence(
+            self._server,
+            self._path(name),
+            self._path(f"{manifest.name}-{revision}.proof"),
+            {**self._sequence(chain), "annotations": said},
+            manifest.tolerance,
+        )
 
 
 def open_openwhisk(function: Function, _: Path) -> OpenWhiskTarget:
@@ -296,34 +297,5 @@ def _revision(name: str, action: str) -> str | None:
     return found and found[1]
 
 
-def _alike(found: Any, expected: Any, tolerance: float) -> bool:
-    """Whether an answer is another one but for its numbers' last digits."""
-    if isinstance(expected, dict):
-        return (
-            isinstance(found, dict)
-            and found.keys() == expected.keys()
-            and all(_alike(found[name], value, tolerance) for name, value in expected.items())
-        )
-    if isinstance(expected, list):
-        return (
-            isinstance(found, list)
-            and len(found) == len(expected)
-            and all(_alike(*each, tolerance) for each in zip(found, expected, strict=True))
-        )
-    if isinstance(expected, float) and isinstance(found, (int, float)):
-        return math.isclose(found, expected, rel_tol=tolerance, abs_tol=tolerance)
-    return bool(found == expected)
-
-
 def _failed(name: str, ended: Activation) -> TargetError:
-    return TargetError(f"{name} on OpenWhisk: {_error(ended)}", status=502)
-
-
-def _error(ended: Activation) -> str:
-    """Why an activation failed, in the runtime's words where it is one."""
-    result = ended.result if isinstance(ended.result, dict) else {}
-    error = result.get("error", result)
-    if isinstance(error, dict):
-        faults = f" {error['faults']}" if error.get("faults") else ""
-        error = f"{error.get('message', error)}{faults}"
-    return f"{ended.status} (activation {ended.id}): {str(error)[:2000]}"
+    return TargetError(f"{name} on OpenWhisk: {ended.error}", status=502)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import zipfile
+from copy import deepcopy
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,14 @@ def components(server: Server, name: str = "shift") -> list[str]:
     """The names of a live name's actions, without what tells their content."""
     found = server.actions[f"penstock/{name}"]["exec"]["components"]
     return [each.removeprefix("/_/penstock/").rpartition(".")[0] for each in found]
+
+
+def deploy(target: OpenWhiskTarget, package: Path) -> str:
+    """All that deploying asks of a target; the revision."""
+    revision = target.put(package)
+    target.route("shift", revision)
+    target.attach("shift")
+    return revision
 
 
 def test_each_step_is_an_action_and_the_live_name_their_sequence(
@@ -57,7 +67,7 @@ def test_a_sequence_answers(target: OpenWhiskTarget, packages: Packages) -> None
         ({"raw": "far"}, r"application error.*the step raw refuses: could not convert string to float"),
         ({"raw": "-9"}, r"application error.*the step band refuses: nothing is below zero"),
         ({"raw": "none"}, r"action developer error.*the step raw failed: KeyError"),
-        ({"x": 1.0}, r"application error.*'raw': found no such field"),
+        ({"raw": 1}, r"application error.*'raw': found 1, expected a string"),
         ({"raw": "1", "x": 1.0}, r"application error.*'x': found an unknown field"),
     ],
 )
@@ -76,9 +86,7 @@ def test_what_ends_a_sequence_is_told_as_in_one_process(
     assert told[0] == told[1]
 
 
-def test_what_serves_is_seen_among_the_components(
-    target: OpenWhiskTarget, packages: Packages
-) -> None:
+def test_what_serves_is_seen_among_the_components(target: OpenWhiskTarget, packages: Packages) -> None:
     """The live name moves between versions as ever."""
     first, second = (target.put(packages[name]) for name in ("first", "second"))
     for revision, answer in ((first, 3.0), (second, 4.0), (first, 3.0)):
@@ -118,6 +126,9 @@ def test_another_image_makes_other_actions(server: Server, opened: Open, package
     new.route("shift", revision)
     assert new.status("shift").differs == ()
     assert [each.revision for each in new.status("shift").revisions] == [revision]
+    new.put(packages["first"])
+    assert len(server.actions) == 4, "what ran on the old image is gone, its steps too"
+    assert new.serving("shift") == revision
 
 
 def test_one_process_is_a_word_in_the_spec(server: Server, opened: Open, packages: Packages) -> None:
@@ -144,7 +155,7 @@ def test_a_sequence_that_answers_otherwise_than_one_process_is_refused(
     first = target.put(packages["first"])
     target.route("shift", first)
     before = dict(server.actions)
-    with pytest.raises(TargetError, match="the sequence answers .*process.*expected as in one process"):
+    with pytest.raises(TargetError, match=r"the sequence answers .*process.*expected as in one process"):
         target.put(packages["fickle"])
     assert server.actions == before
     assert target.serving("shift") == first
@@ -156,7 +167,7 @@ def test_a_runtime_that_knows_no_sequences_is_told(
     """An older image takes each action for a whole function."""
     container = server._container
     monkeypatch.setattr(server, "_container", lambda executed: container({**executed, "main": "main"}))
-    with pytest.raises(TargetError, match="did not prove itself.*__penstock") as caught:
+    with pytest.raises(TargetError, match=r"did not prove itself.*__penstock") as caught:
         target.put(packages["first"])
     assert "image of this release" in str(caught.value.next_step)
     assert not server.actions
@@ -175,9 +186,7 @@ def test_a_step_that_is_gone_is_told_and_comes_back(
     assert target.invoke("shift", {"raw": "2"})["band"] == "low of 2"
 
 
-def test_logs_are_those_of_the_function(
-    server: Server, target: OpenWhiskTarget, packages: Packages
-) -> None:
+def test_logs_are_those_of_the_function(server: Server, target: OpenWhiskTarget, packages: Packages) -> None:
     """What a step printed for another function is not among them."""
     for name, package in (("shift", "first"), ("other", "other")):
         target.route(name, target.put(packages[package]))
@@ -195,23 +204,29 @@ def test_a_deploy_that_is_cut_anywhere_is_finished_by_the_next(
     server: Server, opened: Open, packages: Packages
 ) -> None:
     """After each request that it makes in turn: what served serves on until the live name moves, and then the new one does."""
+    nightly = {"cron": "0 3 * * *", "payload": {"raw": "2"}}
+    before = opened()
+    before.route("shift", before.put(packages["first"]))
+    packaged, serving = deepcopy((server.packages, server.actions))
     done, after = False, 0
     while not done:
         server.clear()
-        target = opened()
-        first = target.put(packages["first"])
-        target.route("shift", first)
+        server.packages.update(deepcopy(packaged))
+        server.actions.update(deepcopy(serving))
+        target = opened(web=True, triggers={"nightly": nightly})
         after += 1
         server.requests_left = after
         try:
-            target.route("shift", target.put(packages["second"]))
+            deploy(target, packages["second"])
             done = server.requests_left > 0
         except TargetError:
             pass
         server.requests_left = None
         assert target.invoke("shift", {"raw": "2"})["prediction"] in (3.0, 4.0)
-        second = target.put(packages["second"])
-        target.route("shift", second)
-        assert target.serving("shift") == target.status("shift").live == second
+        second = deploy(target, packages["second"])
+        status = target.status("shift")
+        assert status.live == second
+        assert status.differs == ()
+        assert target.invoke("shift", {"raw": "2"})["prediction"] == 4.0
         assert len(server.actions) == 5, "the live name, two revisions, two steps"
-    assert after > 8
+    assert after > 15
