@@ -226,7 +226,7 @@ class Chain:
         )
 
     def _live_url(self, record: Record) -> str | None:
-        """Where the run's own package serves, being the champion's; None where something else or nothing does."""
+        """Where the run's own package serves as declared, being the champion's; None where it does not."""
         champion = self.registry.champion(self.pipeline.name)
         if champion is None or champion.version != _version(record):
             return None
@@ -234,11 +234,12 @@ class Chain:
             status = self.target.status(self.pipeline.function_name)
         except TargetError:  # nobody answers: deploying says why, or mends it
             return None
-        return status.url if status.live == _registered(record).summary["revision"] else None
+        ours = status.live == _registered(record).summary["revision"]
+        return status.url if ours and not status.differs else None
 
     @property
     def target(self) -> Target:
-        return open_target(self.pipeline.function.target, self.settings.host_state)
+        return open_target(self.pipeline.function, self.settings.host_state)
 
 
 def _registered(record: Record) -> Entry:

@@ -152,7 +152,10 @@ class Items:
 
     def _deploy(self, record: Record) -> Item:
         judged = self._entry(record, "validate_model")
-        spec = {"function": self.pipeline.function_name, "target": self.pipeline.function.target}
+        spec = {
+            "function": self.pipeline.function_name,
+            "declared": self.pipeline.function.model_dump(mode="json"),
+        }
         inputs = {
             "register": self._only(record, "register"),
             "validate_model": Input(path=judged.items[0].path, digest=judged.items[0].key),

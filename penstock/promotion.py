@@ -108,6 +108,14 @@ class Promotion:
                 f"version {wanted.version} of {self._pipeline} could not go live: {error.message}; {left}",
                 next_step=error.next_step,
             ) from error
+        try:
+            self._target.attach(self._function)
+        except TargetError as error:
+            raise DeployError(
+                f"version {wanted.version} of {self._pipeline} is live, but not all that starts it is as declared: "
+                f"{error.message}",
+                next_step=error.next_step,
+            ) from error
         url = self._target.status(self._function).url
         return Live(version=wanted.version, revision=revision, url=url)
 

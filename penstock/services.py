@@ -24,6 +24,7 @@ from penstock.errors import PenstockError
 from penstock.redaction import redact
 from penstock.registry import Registry
 from penstock.settings import Settings
+from penstock.spec.function import Function
 from penstock.targets.embedded import EmbeddedTarget, open_embedded
 
 _BIND = "127.0.0.1"
@@ -168,7 +169,7 @@ def migrate(settings: Settings) -> None:
 def up(settings: Settings, say: Callable[[str], None]) -> Up:
     """Start what is not running yet and wait until each answers. Raises PenstockError naming the one that does not."""
     ports = Ports.load()
-    host = open_embedded(settings.host_state)
+    host = open_embedded(Function(), settings.host_state)
     host.prepare()
     host_url = host.url()
     assert host_url is not None

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -40,7 +41,7 @@ _LATER = 0.03
 class Container:
     """A process of the runtime, with the one action that it was initialised with."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, executed: dict[str, Any]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "penstock_function", "--port", "0"],
             stdout=subprocess.PIPE,
@@ -50,22 +51,26 @@ class Container:
         assert self._process.stdout is not None
         port = json.loads(self._process.stdout.readline())["port"]
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
-        value = {"name": "a", "main": "main", "binary": True, "env": {}, "code": code}
+        value = {"name": "a", "main": "main", "binary": True, "env": {}, **executed}
         self._initialised = self._client.post("/init", json={"value": value})
+        self._refused = [] if self._initialised.status_code == 200 else self._printed()
+        self._alone = threading.Lock()
 
     def run(self, value: Any, activation: str) -> tuple[str, Any, list[str]]:
         """The status, result and logs of one activation."""
         if self._initialised.status_code != 200:
-            return "action developer error", self._initialised.json(), self._printed()
+            return "action developer error", self._initialised.json(), self._refused
         deadline = str(round(time.time() * 1000) + 60_000)
-        answer = self._client.post(
-            "/run", json={"value": value, "activation_id": activation, "deadline": deadline}
-        )
+        with self._alone:
+            answer = self._client.post(
+                "/run", json={"value": value, "activation_id": activation, "deadline": deadline}
+            )
+            printed = self._printed()
         result = answer.json()
         if answer.status_code != 200:
-            return "action developer error", {"error": result}, self._printed()
+            return "action developer error", {"error": result}, printed
         failed = isinstance(result, dict) and "error" in result
-        return "application error" if failed else "success", result, self._printed()
+        return "application error" if failed else "success", result, printed
 
     def _printed(self) -> list[str]:
         found = []
@@ -89,13 +94,20 @@ class Server:
         self.limits: dict[str, Any] = dict(LIMITS)
         self.packages: dict[str, dict[str, Any]] = {}
         self.actions: dict[str, dict[str, Any]] = {}
+        self.triggers: dict[str, dict[str, Any]] = {}
+        self.rules: dict[str, dict[str, Any]] = {}
         self.records: dict[str, dict[str, Any]] = {}
+        #: What each feed has been told to fire, by feed and trigger; one that is not here is not there.
+        self.feeds: dict[str, dict[str, dict[str, Any]]] = {"alarms/alarm": {}, "messaging/kafkaFeed": {}}
         #: What next requests get instead: (method, or method and path, answer), the first that fits a request.
         self.faults: list[tuple[str, Response]] = []
         self.seen: list[tuple[str, str]] = []
+        #: So many requests are done, the last of which nobody gets the answer to; then the server is away. None: it stays.
+        self.requests_left: int | None = None
         self.url = ""
         #: How long blocking calls wait before they get the activation's id alone.
         self.patience = 60.0
+        #: By what they were initialised with: who puts the same again does not wait for another to start.
         self._containers: dict[str, Container] = {}
         self._lock = threading.Lock()
 
@@ -112,7 +124,34 @@ class Server:
             Route("/activations", self._guarded(self._list)),
             Route("/activations/{id}", self._guarded(self._record)),
         ]
-        return Starlette(routes=[Mount("/api/v1/namespaces/_", routes=routes)])
+        for kind, kept in (("triggers", self.triggers), ("rules", self.rules)):
+            path = f"/{kind}/{{name}}"
+            routes += [
+                Route(path, self._guarded(partial(self._put_named, kept)), methods=["PUT"]),
+                Route(path, self._guarded(partial(self._get_named, kept))),
+                Route(path, self._guarded(partial(self._delete_named, kept)), methods=["DELETE"]),
+            ]
+        routes += [
+            Route("/triggers", self._guarded(self._list_triggers)),
+            Route("/triggers/{name}", self._guarded(self._fire), methods=["POST"]),
+            Route("/rules/{name}", self._guarded(self._switch), methods=["POST"]),
+        ]
+        system = Mount(
+            "/api/v1/namespaces/whisk.system",
+            routes=[Route("/actions/{package}/{action}", self._guarded(self._feed), methods=["POST"])],
+        )
+        web = Route("/api/v1/web/guest/{package}/{action}.json", self._web, methods=["GET", "POST"])
+        return Starlette(routes=[Mount("/api/v1/namespaces/_", routes=routes), system, web])
+
+    def clear(self) -> None:
+        """Forget all entities, and what was seen of them; containers stay as they are."""
+        for kept in (
+            self.packages, self.actions, self.triggers, self.rules, self.records, self.faults, self.seen,
+            *self.feeds.values(),
+        ):  # fmt: skip
+            kept.clear()
+        self.limits = dict(LIMITS)
+        self.requests_left = None
 
     def close(self) -> None:
         """End its containers."""
@@ -120,9 +159,11 @@ class Server:
             container.close()
 
     def _guarded(self, handle: Callable[[Request], Response]) -> Callable[[Request], Any]:
-        async def answer(request: Request) -> Response:
+        async def answered(request: Request) -> Response:
             await request.body()
-            path = request.url.path.partition("/_")[2]
+            path = request.url.path.removeprefix("/api/v1/namespaces").removeprefix("/_")
+            if self.requests_left == 0:
+                return garbage()
             self.seen.append((request.method, path))
             if request.headers.get("authorization") != f"Basic {base64.b64encode(AUTH.encode()).decode()}":
                 return refusal(401, "The supplied authentication is invalid.")
@@ -130,9 +171,13 @@ class Server:
                 if fault[0] in (request.method, f"{request.method} {path}"):
                     self.faults.remove(fault)
                     return fault[1]
-            return await asyncio.to_thread(handle, request)
+            answer = await asyncio.to_thread(handle, request)
+            if self.requests_left is not None:
+                self.requests_left -= 1
+                return answer if self.requests_left else garbage()
+            return answer
 
-        return answer
+        return answered
 
     def _put_package(self, request: Request) -> Response:
         return self._put(self.packages, request.path_params["package"], request, {})
@@ -159,12 +204,9 @@ class Server:
         code = len(body_of(request).get("exec", {}).get("code", ""))
         if code > 48 * 2**20:
             return refusal(413, f"Entity code too large: {code}")
-        answer = self._put(
+        return self._put(
             self.actions, path, request, {"limits": {"memory": 256, "timeout": 60000, "logs": 10}}
         )
-        if answer.status_code == 200 and path in self._containers:
-            self._containers.pop(path).close()
-        return answer
 
     def _put(self, kept: dict[str, Any], path: str, request: Request, default: dict[str, Any]) -> Response:
         """A new entity, or with `overwrite` what is given of one anew."""
@@ -173,15 +215,18 @@ class Server:
             if before is not None and request.query_params.get("overwrite") != "true":
                 return refusal(409, "resource already exists")
             major, minor, patch = (before or {"version": "0.0.0"})["version"].split(".")
-            given = body_of(request)
+            given = getattr(request.state, "given", None) or body_of(request)
+            gone = given.pop("delAnnotations", ())
             given["annotations"] = list(
                 {
                     each["key"]: each
                     for each in [*(before or {}).get("annotations", []), *given.get("annotations", [])]
+                    if each["key"] not in gone
                 }.values()
             )
             kept[path] = {
-                **default, **(before or {}), **given, "name": path.rpartition("/")[2], "namespace": "guest",
+                **default, **(before or {}), **given, "name": path.rpartition("/")[2],
+                "namespace": f"guest/{path}".rpartition("/")[0],
                 "version": f"{major}.{minor}.{int(patch) + 1}", "updated": round(time.time() * 1000),
             }  # fmt: skip
             return JSONResponse(kept[path])
@@ -216,17 +261,111 @@ class Server:
         answer = record["response"]["result"] if request.query_params.get("result") == "true" else record
         return JSONResponse(answer, 200 if record["response"]["success"] else 502)
 
+    def _put_named(self, kept: dict[str, Any], request: Request) -> Response:
+        name, given = request.path_params["name"], body_of(request)
+        if kept is self.rules:
+            trigger, action = (given[part].replace("/_/", "") for part in ("trigger", "action"))
+            if trigger not in self.triggers or action not in self.actions:
+                return refusal(400, "trigger or action does not exist")
+            package, _, action = action.partition("/")
+            request.state.given = {
+                "trigger": {"path": "guest", "name": trigger},
+                "action": {"path": f"guest/{package}", "name": action},
+                "status": self.rules.get(name, {"status": "active"})["status"],
+            }
+        return self._put(kept, name, request, {})
+
+    def _get_named(self, kept: dict[str, Any], request: Request) -> Response:
+        found = kept.get(request.path_params["name"])
+        return missing() if found is None else JSONResponse(found)
+
+    def _delete_named(self, kept: dict[str, Any], request: Request) -> Response:
+        found = kept.pop(request.path_params["name"], None)
+        return missing() if found is None else JSONResponse(found)
+
+    def _list_triggers(self, request: Request) -> Response:
+        limit, skip = int(request.query_params.get("limit", 30)), int(request.query_params.get("skip", 0))
+        if limit > 200:
+            return refusal(400, "The value of limit is not within 0 and 200")
+        return JSONResponse(list(self.triggers.values())[skip : skip + limit])
+
+    def _switch(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in self.rules:
+            return missing()
+        self.rules[name]["status"] = body_of(request)["status"]
+        return PlainTextResponse("OK")
+
+    def _fire(self, request: Request) -> Response:
+        """Ask the actions of a trigger's active rules, with its parameters and what it is fired with."""
+        name = request.path_params["name"]
+        if name not in self.triggers:
+            return missing()
+        value = {each["key"]: each["value"] for each in self.triggers[name].get("parameters", [])}
+        started = [
+            threading.Thread(target=self._activate, args=(path, {**value, **body_of(request)}))
+            for rule in self.rules.values()
+            if rule["trigger"]["name"] == name and rule["status"] == "active"
+            for path in [f"{rule['action']['path']}/{rule['action']['name']}".removeprefix("guest/")]
+        ]
+        for each in started:
+            each.start()
+        return JSONResponse({"activationId": uuid.uuid4().hex}, 202) if started else Response(status_code=204)
+
+    def _feed(self, request: Request) -> Response:
+        """A feed's action, which begins to fire a trigger, or leaves off; what it cannot do is an application error."""
+        fired, value = self.feeds.get(path_of(request)), body_of(request)
+        if fired is None:
+            return missing()
+        trigger, event = value.pop("triggerName"), value.pop("lifecycleEvent")
+        error = None
+        if value.get("authKey") != AUTH or trigger.removeprefix("/guest/") not in self.triggers:
+            error = f"no trigger {trigger} of {value.get('authKey')}"
+        elif (trigger in fired) == (event == "CREATE"):
+            error = f"{event} of {trigger}, which there is" if trigger in fired else f"no {trigger}"
+        elif event == "CREATE" and value.get("cron") == "0 0 * * 0":
+            error = f"never on Sundays: {value}"
+        elif event == "CREATE":
+            fired[trigger] = value
+        else:
+            del fired[trigger]
+        record = {
+            "activationId": uuid.uuid4().hex, "name": request.path_params["action"], "start": 0, "logs": [],
+            "response": {
+                "status": "application error" if error else "success", "success": not error,
+                "result": {"error": error} if error else {},
+            },
+        }  # fmt: skip
+        return JSONResponse(record, 502 if error else 200)
+
+    async def _web(self, request: Request) -> Response:
+        """A web action: asked by whoever has its secret, of a query or a JSON body, with what it tells of the request."""
+        await request.body()
+        action = self.actions.get(path_of(request), {})
+        annotations = {each["key"]: each["value"] for each in action.get("annotations", [])}
+        if not annotations.get("web-export"):
+            return missing()
+        secret = annotations.get("require-whisk-auth", False)
+        if secret is not False and request.headers.get("x-require-whisk-auth") != secret:
+            return refusal(401, "Authentication is possible but has failed or not yet been provided.")
+        value = {
+            **request.query_params, **body_of(request), "__ow_method": request.method.lower(), "__ow_path": "",
+            "__ow_headers": dict(request.headers),
+        }  # fmt: skip
+        response = (await asyncio.to_thread(self._activate, path_of(request), value))["response"]
+        if response["status"] not in ("success", "application error"):
+            return refusal(400, "There was an error processing your request.")
+        return JSONResponse(response["result"] if response["success"] else response["result"]["error"])
+
     def _activate(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
         """Run an action or a sequence, and keep the record of it."""
         number, start = uuid.uuid4().hex, round(time.time() * 1000)
         components = self.actions[path]["exec"].get("components")
         if components is None:
-            with self._lock:
-                if path not in self._containers:
-                    self._containers[path] = Container(self.actions[path]["exec"]["code"])
-            status, result, logs = self._containers[path].run(value, number)
+            status, result, logs = self._container(self.actions[path]["exec"]).run(value, number)
         else:
-            status, result, logs = "success", value, []
+            # A real one overwrites the caller's; whether it is there without one is not known: it must not matter.
+            status, result, logs = "success", {**value, "_actions": components}, []
             for component in components:
                 inner = component.split("/", 2)[2]
                 if inner not in self.actions:
@@ -235,6 +374,8 @@ class Server:
                 record = self._activate(inner, result)
                 status, result = record["response"]["status"], record["response"]["result"]
                 logs.append(record["activationId"])
+                if status != "success":
+                    break
         record = {
             "activationId": number, "name": path.rpartition("/")[2], "namespace": "guest", "path": f"guest/{path}",
             "start": start, "end": round(time.time() * 1000), "logs": logs,
@@ -242,6 +383,14 @@ class Server:
         }  # fmt: skip
         threading.Timer(_LATER, self.records.__setitem__, (number, record)).start()
         return record
+
+    def _container(self, executed: dict[str, Any]) -> Container:
+        given = {name: executed[name] for name in ("code", "main") if name in executed}
+        key = json.dumps(given)
+        with self._lock:
+            if key not in self._containers:
+                self._containers[key] = Container(given)
+            return self._containers[key]
 
     def _list(self, request: Request) -> Response:
         found = [

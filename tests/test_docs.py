@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,15 @@ def test_the_readmes_pipeline_is_one(tmp_path: Path) -> None:
 def test_the_docs_steps_answer_their_examples(number: int) -> None:
     """Both steps of docs/steps.md are whole, and right."""
     Step("documented", blocks("docs/steps.md", "python")[number].encode()).prove(1e-9)
+
+
+def test_the_docs_triggers_are_declared() -> None:
+    """What docs/targets.md declares is taken."""
+    from penstock.spec.function import Function
+
+    declared: dict[str, Any] = {}
+    exec(blocks("docs/targets.md", "python")[0], declared)
+    assert len(Function.model_validate(declared["function"]).triggers) == 3
 
 
 def test_the_docs_fields_are_the_specs() -> None:

@@ -7,6 +7,7 @@ from penstock.errors import PenstockError
 from penstock.promotion import Promotion
 from penstock.registry import Registry
 from penstock.results import StageResult
+from penstock.spec.function import Function
 from penstock.targets import open_target
 
 
@@ -26,7 +27,7 @@ def run(work: Work) -> Done:
         work.settings,
         work.request.pipeline,
         work.spec["function"],
-        open_target(work.spec["target"], work.settings.host_state),
+        open_target(Function.model_validate(work.spec["declared"]), work.settings.host_state),
         Registry(work.settings.mlflow_uri),
     )
     live = promotion.promote(version, registered.path, judged_against=judged_against)

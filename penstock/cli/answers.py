@@ -11,6 +11,7 @@ from penstock.findings import Finding
 from penstock.intervals import Interval
 from penstock.record import Failure, RunState
 from penstock.results import GateResult, State
+from penstock.targets import TriggerStatus
 
 _RUN_STATE = "interrupted: the process of a run in a terminal was killed before it could end the run"
 
@@ -99,6 +100,8 @@ class PipelineAnswer(Part):
     fault: str | None = Field(description="why its spec cannot be read, where it cannot")
     champion: ChampionAnswer | None
     url: str | None = Field(description="the live function; null where none answers")
+    web: str | None = Field(description="where others ask it by its own secret; null where nobody does")
+    triggers: list[TriggerStatus] = Field(description="what starts it on events, by the target's names")
     serving: str | None = Field(description="the version that the target serves; null where none answers")
     target: str = Field(
         description="'answers'; 'idle': it answers once a process is started for it; or why the target does not"

@@ -38,33 +38,34 @@ def chain(name: str, here: Settings) -> Chain:
 
 
 @dataclass(frozen=True)
-class Function:
+class Live:
     """A pipeline's function: its name, and the platform that has it."""
 
     name: str
     target: Target
 
 
-def function(name: str, here: Settings) -> Function:
+def function(name: str, here: Settings) -> Live:
     """A pipeline's function, also where its spec is broken or gone: who is on call must still reach it.
 
     Raises SpecError where neither spec, store nor registry know the pipeline, TargetError.
     """
+    from penstock.spec.function import Function
     from penstock.targets import open_target
 
     try:
         declared = pipeline(name, here)
-        known, where = declared.function_name, declared.function.target
+        known, where = declared.function_name, declared.function
     except SpecError:
         found = _packaged_name(name, here)
         if found is None:
             raise
-        known, where = found, "embedded"
+        known, where = found, Function()
         print(
             f"the spec of {name} cannot be read (see penstock check); going by its registered package",
             file=sys.stderr,
         )
-    return Function(known, open_target(where, here.host_state))
+    return Live(known, open_target(where, here.host_state))
 
 
 def _packaged_name(name: str, here: Settings) -> str | None:

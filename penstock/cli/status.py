@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from penstock.record import Record, Runs
     from penstock.registry import Registry
     from penstock.settings import Settings
+    from penstock.targets import Status
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,15 +51,17 @@ def _pipeline(name: str, here: Settings, kept: Runs, registry: Registry) -> Pipe
         declared = project.pipeline(name, here)
     except PenstockError as error:
         fault = str(error)
-    url, serving, target = _live(name, declared, here)
+    live, target = _live(name, declared, here)
     newest = next(iter(kept.all(name)), None)
     return PipelineAnswer(
         name=name,
         problem=declared.problem if declared else None,
         fault=fault,
         champion=_champion(name, registry),
-        url=url,
-        serving=serving,
+        url=live.url if live else None,
+        web=live.web if live else None,
+        triggers=list(live.triggers) if live else [],
+        serving=live.serving.version if live and live.serving else None,
         target=target,
         last_run=_last_run(newest, here) if newest else None,
     )
@@ -78,28 +81,28 @@ def _champion(name: str, registry: Registry) -> ChampionAnswer | None:
     )
 
 
-def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[str | None, str | None, str]:
-    """The live URL, the version behind it, and how the target is."""
+def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[Status | None, str]:
+    """The function on its target where one is live, and how the target is."""
+    from penstock.spec.function import Function
     from penstock.targets import TargetError, open_target
 
-    where = declared.function.target if declared else "embedded"
+    where = declared.function if declared else Function()
     function = declared.function_name if declared else name
     try:
         found = open_target(where, here.host_state).status(function)
     except TargetError as error:
-        return None, None, "answers" if error.status == 404 else str(error)
+        return None, "answers" if error.status == 404 else str(error)
     live = found.serving
     if live is None:
-        return None, None, "answers"
+        return None, "answers"
     if live.state == "idle" and live.error is None:
-        return found.url, live.version, "idle"
+        return found, "idle"
     if live.state != "ready":
-        return (
-            found.url,
-            live.version,
-            f"version {live.version} is {live.state}: {live.error or 'no reason given'}",
-        )
-    return found.url, live.version, "answers"
+        return found, f"version {live.version} is {live.state}: {live.error or 'no reason given'}"
+    if found.differs:
+        told = "; ".join(found.differs)
+        return found, f"differs from the spec: {told}; to do: penstock reconcile {name}"
+    return found, "answers"
 
 
 def _last_run(record: Record, here: Settings) -> LastRunAnswer:
@@ -170,6 +173,13 @@ def _show(pipeline: PipelineAnswer, console: Console) -> None:
     if pipeline.url:
         idle = " [dim](at zero until it is asked)[/]" if pipeline.target == "idle" else ""
         console.print(f"  serves    version {pipeline.serving} at {pipeline.url}{idle}", soft_wrap=True)
+    if pipeline.web:
+        console.print(f"  web       {pipeline.web}", soft_wrap=True)
+    for trigger in pipeline.triggers:
+        state = "" if trigger.active else " [yellow]off[/]"
+        console.print(
+            f"  trigger   {trigger.name} by {trigger.feed or 'whoever fires it'}{state}", soft_wrap=True
+        )
     if pipeline.target not in ("answers", "idle"):
         console.print(f"  target    [yellow]{escape(pipeline.target)}[/]", soft_wrap=True)
     if champion and pipeline.serving and champion.version != pipeline.serving:

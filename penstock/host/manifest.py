@@ -30,7 +30,10 @@ class PackageFault(PenstockError):
 
 
 class Manifest(BaseModel):
-    """The part of `function.json` that hosting needs; `files` maps relative paths to SHA-256 in hex."""
+    """The part of `function.json` that hosting needs; `files` maps relative paths to SHA-256 in hex.
+
+    `steps` are in their order, the model among them; numbers of an answer are right within `tolerance`, relative to max(1, |x|).
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -39,6 +42,8 @@ class Manifest(BaseModel):
     version: str = Field(pattern=f"^{_VERSION}$")
     runtime: Kind
     files: dict[str, str]
+    steps: list[str] | None = None
+    tolerance: float = 0
 
 
 def read_manifest(package: Path) -> tuple[Manifest, str]:

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from penstock.errors import SpecError
 from penstock.redaction import redact
-from penstock.runtimes import Kind
 from penstock.spec import schedule as schedules
 from penstock.spec.durations import Duration
+from penstock.spec.function import Function
 from penstock.spec.gates import Gates
 from penstock.spec.metrics import METRICS, Direction, Task
 from penstock.spec.search import SearchSpace
@@ -68,42 +68,6 @@ class Resources(BaseModel):
     tolerations: list[Toleration] = []
     service_account: str | None = None
     priority_class: str | None = None
-
-
-#: The model among the steps of its function.
-SCORE = "score"
-
-
-class Function(BaseModel):
-    """The live function: its name (the pipeline's by default), where it runs, as which kind of bundle, what it answers, which
-    share is logged, and how long that is kept (None: for ever).
-
-    `steps` are the user's own around the model, in their order; SCORE among them is the model.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Annotated[str, Field(pattern=NAME)] | None = None
-    target: Literal["embedded", "openwhisk"] = "embedded"
-    bundle: Kind = "onnx"
-    output: Literal["probability", "prediction"] | None = None
-    log: Annotated[float, Field(ge=0, le=1)] = 0
-    keep_log: Duration | None = Duration(days=90)
-    steps: list[Annotated[str, Field(pattern=NAME)]] = [SCORE]
-
-    @field_validator("steps")
-    @classmethod
-    def _around_the_model(cls, steps: list[str]) -> list[str]:
-        if steps.count(SCORE) != 1:
-            raise ValueError(f"{SCORE!r}, which is the model, must be among them, once")
-        if twice := sorted({name for name in steps if steps.count(name) > 1}):
-            raise ValueError(f"given twice: {', '.join(twice)}; a step may stand there once")
-        return steps
-
-    @property
-    def own_steps(self) -> list[str]:
-        """The steps less the model: folders below steps/."""
-        return [name for name in self.steps if name != SCORE]
 
 
 class Pipeline(BaseModel):

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, cast
 from pydantic import BaseModel, ConfigDict
 
 from penstock.errors import DeployError
+from penstock.spec.function import Function
 
 
 class TargetError(DeployError):
@@ -41,8 +42,22 @@ class RevisionStatus(BaseModel):
     error: str | None = None
 
 
+class TriggerStatus(BaseModel):
+    """What starts a function on events: its name on the target, whose `feed` fires it (None: anybody), and whether it is on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    feed: str | None
+    active: bool
+
+
 class Status(BaseModel):
-    """A function on a target: `url` is its live name, `live` the revision behind it, `since` when that began (ISO)."""
+    """A function on a target: `url` is its live name, `live` the revision behind it, `since` when that began (ISO).
+
+    `web` is where it answers without a key of the platform, if anywhere; `triggers` start it. `differs` tells what is there otherwise than the spec
+    declares; deploying mends it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,6 +66,9 @@ class Status(BaseModel):
     live: str | None
     since: str | None
     revisions: tuple[RevisionStatus, ...]
+    web: str | None = None
+    triggers: tuple[TriggerStatus, ...] = ()
+    differs: tuple[str, ...] = ()
 
     @property
     def serving(self) -> RevisionStatus | None:
@@ -72,6 +90,9 @@ class Target(Protocol):
 
     def route(self, name: str, revision: str) -> None:
         """Send all traffic of the live name to `revision`; on failure the old one goes on serving."""
+
+    def attach(self, name: str) -> None:
+        """Have events start the live name as is declared, and by no others, where the platform knows events."""
 
     def invoke(self, name: str, payload: Any) -> Any:
         """The live revision's answer to the JSON value `payload`."""
@@ -98,12 +119,7 @@ _TARGETS: Final = {
 }
 
 
-def open_target(name: str, state_dir: Path) -> Target:
-    """The target of that name, which keeps what it must remember in `state_dir`. Raises TargetError."""
-    if name not in _TARGETS:
-        raise TargetError(
-            f"target {name!r} is unknown: expected one of {', '.join(sorted(_TARGETS))}",
-            next_step="correct `function.target` in the pipeline's spec",
-        )
-    module, _, attribute = _TARGETS[name].partition(":")
-    return cast(Target, getattr(import_module(module), attribute)(state_dir))
+def open_target(function: Function, state_dir: Path) -> Target:
+    """The target of a function as it is declared, which keeps what it must remember in `state_dir`. Raises TargetError."""
+    module, _, attribute = _TARGETS[function.target].partition(":")
+    return cast(Target, getattr(import_module(module), attribute)(function, state_dir))

@@ -18,6 +18,7 @@ from penstock import processes
 from penstock.host.manifest import REVISION_HEADER
 from penstock.host.state import HostRecord
 from penstock.processes import Process, ProcessError
+from penstock.spec.function import Function
 from penstock.targets import Status, TargetError
 from penstock.targets.sending import as_json, zipped
 
@@ -158,6 +159,9 @@ class EmbeddedTarget:
         """Make `revision` answer the live name. See `Target`."""
         self._call("PUT", _path(name, "traffic"), json={"revision": revision}, headers=self._token())
 
+    def attach(self, name: str) -> None:
+        """The host knows no events. See `Target`."""
+
     def invoke(self, name: str, payload: Any) -> Any:
         """The live revision's answer to `payload`. See `Target`."""
         body = as_json(name, payload)
@@ -246,7 +250,7 @@ class RemoteHost(EmbeddedTarget):
         return {"Authorization": f"Bearer {token}"}
 
 
-def open_embedded(state_dir: Path) -> EmbeddedTarget:
+def open_embedded(_: Function, state_dir: Path) -> EmbeddedTarget:
     """The function host that PENSTOCK_HOST_URL names, else this machine's own."""
     return RemoteHost(state_dir) if os.environ.get("PENSTOCK_HOST_URL") else EmbeddedTarget(state_dir)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ from penstock.host.manifest import MANIFEST, SIGNATURE, Manifest, PackageFault, 
 from penstock.targets import TargetError
 
 
-def zipped(package: Path, compression: int) -> tuple[Manifest, str, bytes]:
+def zipped(
+    package: Path, compression: int, only: Collection[str] | None = None
+) -> tuple[Manifest, str, bytes]:
     """The manifest, the revision and the files of the package in folder `package`, as a zip packed by zipfile's `compression`.
+
+    `only`: of the files that the manifest names those that are packed; all where it is None.
 
     Raises TargetError where it is none, or cannot be read.
     """
@@ -22,7 +27,8 @@ def zipped(package: Path, compression: int) -> tuple[Manifest, str, bytes]:
         manifest, revision = read_manifest(package)
         signature = [SIGNATURE] if (package / SIGNATURE).exists() else []
         with zipfile.ZipFile(buffer, "w", compression) as archive:
-            for name in [MANIFEST, *manifest.files, *signature]:
+            wanted = [name for name in manifest.files if only is None or name in only]
+            for name in [MANIFEST, *wanted, *signature]:
                 archive.write(package / name, name)
     except PackageFault as fault:
         raise TargetError(fault.message, next_step=fault.next_step) from fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ def _model(offset: float) -> bytes:
 def make_function(tmp_path_factory: pytest.TempPathFactory) -> MakeFunction:
     """Builds the package of version N of a function that answers x + N; `sample` is what its sample claims for 1.
 
-    `offset`: what it adds instead of N; `log`: what it logs of its predictions; `steps`: the files of steps after it.
+    `offset`: what it adds instead of N; `log`: what it logs of its predictions; `steps`: the files of its steps, which come in
+    this `order`, or after it.
     """
 
     def make(
@@ -53,6 +54,7 @@ def make_function(tmp_path_factory: pytest.TempPathFactory) -> MakeFunction:
         offset: int | None = None,
         log: dict[str, Any] | None = None,
         steps: Mapping[str, str] | None = None,
+        order: Sequence[str] | None = None,
     ) -> Path:
         folder = tmp_path_factory.mktemp(f"{name}-{version}-")
         added = version if offset is None else offset
@@ -81,7 +83,7 @@ def make_function(tmp_path_factory: pytest.TempPathFactory) -> MakeFunction:
             "files": {path: hashlib.sha256(content).hexdigest() for path, content in files.items()},
             "environment": {},
             "log": log,
-            "steps": ["score", *dict.fromkeys(path.split("/")[1] for path in steps or ())],
+            "steps": order or ["score", *dict.fromkeys(path.split("/")[1] for path in steps or ())],
         }
         (folder / "function.json").write_text(json.dumps(manifest))
         return folder

@@ -20,7 +20,7 @@ from penstock.errors import PenstockError, SpecError, Stale
 from penstock.record import Entry, Record, RunOptions
 from penstock.results import GateResult, StageResult
 from penstock.settings import Settings
-from penstock.spec.pipeline import Function
+from penstock.spec.function import Function
 from penstock.spec.search import SearchSpace
 from penstock.spec.sources import Files
 from penstock.stages import CHAIN

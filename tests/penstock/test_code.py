@@ -12,7 +12,8 @@ from penstock import code
 from penstock.code import BuildRecord
 from penstock.errors import KeyMismatch, SpecError
 from penstock.settings import Settings
-from penstock.spec.pipeline import Function, Pipeline
+from penstock.spec.function import Function
+from penstock.spec.pipeline import Pipeline
 from tests.penstock.test_chain import chain
 
 __all__ = ["chain"]

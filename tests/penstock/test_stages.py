@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PLUMBING = {
     "penstock", "penstock.durable", "penstock.errors", "penstock.intervals", "penstock.java", "penstock.keys", "penstock.launch",
     "penstock.promotion", "penstock.redaction",
-    "penstock.registry", "penstock.requirements", "penstock.results", "penstock.runtimes", "penstock.settings", "penstock.spec.metrics",
+    "penstock.registry", "penstock.requirements", "penstock.results", "penstock.runtimes", "penstock.settings", "penstock.spec.function", "penstock.spec.metrics",
     "penstock.spec.sources", "penstock.stages", "penstock.steps", "penstock.store", "penstock.targets", "penstock.work",
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -16,10 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from penstock_function import archive, logs
 from penstock_function.call import ClientGoneError
+from penstock_function.components import MODEL, STEP, Component, Model, OneStep, WholeFunction
 from penstock_function.exchange import Reply, read_body, respond, serve
-from penstock_function.package import Package, PackageError
+from penstock_function.package import Package, PackageError, read_step
 from penstock_function.records import describe
 from penstock_function.service import Body, Refusal, Service, parse
+from penstock_function.step import Step
 
 SENTINEL = "XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX"
 MAX_INIT = 64 * 2**20  # OpenWhisk allows 48 MB of code, and as base64 in JSON it is what it sends
@@ -30,12 +33,16 @@ _APPLICATION_ERRORS = {413, 422, 503, 504}
 
 
 class Init:
-    """`POST /init`: takes the package as a zip in base64, or confirms the one that the process started with."""
+    """`POST /init`: takes the package as a zip in base64, or confirms the one that the process started with.
+
+    The action's `main` says whether it is all of a function that runs here, or one component of a sequence
+    (penstock_function.components): then `component` is that.
+    """
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._begun = False
-        self.done = False
+        self.component: Component | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -45,10 +52,10 @@ class Init:
             self._begun = True
             try:
                 # Loading a large model takes a while; health checks are answered meanwhile.
-                answer = await asyncio.to_thread(self._initialise, body)
-                status, self.done = 200, True
+                self.component, answer = await asyncio.to_thread(self._initialise, body)
+                status = 200
             finally:
-                self._begun = self.done
+                self._begun = self.component is not None
         except Refusal as refusal:
             status, answer = refusal.status, {"error": str(refusal)}
             self._service.metrics.failed(refusal.kind)
@@ -58,7 +65,7 @@ class Init:
             return
         await respond(send, Reply(status, orjson.dumps(answer)), self._service.headers)
 
-    def _initialise(self, body: Body) -> dict[str, Any]:
+    def _initialise(self, body: Body) -> tuple[Component, dict[str, Any]]:
         value = _member(parse(body), "value")
         code = value.get("code")
         served = self._service.package
@@ -67,7 +74,7 @@ class Init:
                 raise Refusal(
                     400, "init", "value.code is empty and the process was started without a package"
                 )
-            return {"name": served.name, "version": served.version}
+            return WholeFunction(self._service), {"name": served.name, "version": served.version}
         if served is not None:
             raise Refusal(
                 403,
@@ -83,16 +90,27 @@ class Init:
         except ValueError as error:  # binascii's, and that of text beyond ASCII
             raise Refusal(400, "init", f"value.code is not base64: {error}") from error
         try:
-            package = Package.read(archive.reader(zipped), self._service.keys)
-            self._service.serve(package)
+            component, about = self._component(value.get("main"), archive.reader(zipped))
         except PackageError as error:
             raise Refusal(422, "init", str(error)) from error
-        logs.event("initialised", name=package.name, version=package.version)
-        return {"name": package.name, "version": package.version}
+        logs.event("initialised", **about)
+        return component, about
+
+    def _component(self, main: Any, read: Callable[[str], bytes]) -> tuple[Component, dict[str, Any]]:
+        """What the package that `read` reads is here, proven, and what is said of it. Raises PackageError."""
+        if isinstance(main, str) and main.startswith(STEP):
+            source, tolerance = read_step(main.removeprefix(STEP), read, self._service.keys)
+            step = Step(main.removeprefix(STEP), source)
+            step.prove(tolerance)
+            return OneStep(step), {"step": step.name}
+        package = Package.read(read, self._service.keys)
+        self._service.serve(package)
+        component = Model(self._service) if main == MODEL else WholeFunction(self._service)
+        return component, {"name": package.name, "version": package.version}
 
 
 class Run:
-    """`POST /run`: one activation, whose `value` is one record or {"records": [...]}.
+    """`POST /run`: one activation, whose `value` is one record or {"records": [...]}, or what another component gave.
 
     OpenWhisk takes any status but 200 as a broken container and destroys it, and of a result with a
     top-level `error` it keeps that one value. So wrong input is a 200 whose `error` holds everything.
@@ -104,7 +122,7 @@ class Run:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def work() -> Reply:
-            if not self._init.done:
+            if self._init.component is None:
                 raise Refusal(403, "not_ready", "the function is not initialised: POST /init comes first")
             return await self._service.work(self._activate, await read_body(scope, receive, MAX_RUN))
 
@@ -115,11 +133,13 @@ class Run:
         value = _member(activation, "value")
         _in_time(activation)
         named = activation.get("activation_id")
-        # A web action adds what it knows of the HTTP request under these names.
-        record = {name: entry for name, entry in value.items() if not name.startswith("__ow_")}
+        # A web action adds what it knows of the HTTP request under such names, and a sequence its components.
+        record = _records_of(
+            {name: entry for name, entry in value.items() if not name.startswith(("__ow_", "_actions"))}
+        )
+        assert self._init.component is not None
         try:
-            asked = self._service.explain if self._explained(record) else self._service.predict
-            answer, rows = asked(record)
+            answer, rows = self._init.component(record)
         except Refusal as refusal:
             # Not what was found there: it is the caller's, and logs are read by others.
             faults = [{key: fault[key] for key in ("row", "field", "expected")} for fault in refusal.faults]
@@ -131,15 +151,6 @@ class Run:
         return Reply(
             200, orjson.dumps(answer), rows=rows, request_id=named if isinstance(named, str) else None
         )
-
-    def _explained(self, record: dict[str, Any]) -> bool:
-        """Take `explain` out of a value, unless the function takes a column of that name. Raises Refusal (422)."""
-        if any(field.name == "explain" for field in self._service.steps.inputs):
-            return False
-        given = record.pop("explain", False)
-        if given not in (True, False, "true", "false"):  # what a web action has of its query is text
-            raise Refusal(422, "input", f"explain is {describe(given)}, expected true or false")
-        return given in (True, "true")
 
 
 def _refusing(refusal: Refusal) -> Reply:
@@ -153,6 +164,21 @@ def _member(request: Any, name: str) -> dict[str, Any]:
         found = describe(value) if isinstance(request, dict) else f"a body that is {describe(request)}"
         raise Refusal(400, "protocol", f"`{name}` must be a JSON object, found {found}")
     return value
+
+
+def _records_of(value: dict[str, Any]) -> dict[str, Any]:
+    """What an event asks: of OpenWhisk's Kafka feed the messages' values are the records, any other value is the function's own.
+
+    The feed: https://github.com/apache/openwhisk-package-kafka
+    """
+    messages = value.get("messages")
+    if (
+        len(value) != 1
+        or not isinstance(messages, list)
+        or not all(isinstance(each, dict) for each in messages)
+    ):
+        return value
+    return {"records": [each.get("value") for each in messages]}
 
 
 def _in_time(activation: dict[str, Any]) -> None:

@@ -116,22 +116,8 @@ class Package:
         Raises:
             PackageError: nobody trusted signed it, the manifest is wrong (every fault is named) or a digest differs.
         """
-        data = read(MANIFEST)
-        if keys:
-            _check_signature(data, read, keys)
-        manifest = _json_object(data, MANIFEST)
-        faults = _faults(manifest)
-        if faults:
-            raise PackageError(f"{MANIFEST} is wrong: " + "; ".join(faults))
-        content: dict[str, bytes] = {}
-        for name, expected in manifest["files"].items():
-            content[name] = read(name)
-            found = hashlib.sha256(content[name]).hexdigest()
-            if found != expected:
-                raise PackageError(
-                    f"{name} is not the file that was packaged: its sha256 is {found}, {MANIFEST} says {expected};"
-                    " build the package again"
-                )
+        manifest = _manifest(read, keys)
+        content = {name: _packaged(read, manifest, name) for name in manifest["files"]}
         steps = manifest.get("steps") or [SCORE]
         place = steps.index(SCORE)
         return cls(
@@ -154,6 +140,18 @@ class Package:
         )
 
 
+def read_step(step: str, read: Callable[[str], bytes], keys: Sequence[VerifyKey] = ()) -> tuple[bytes, float]:
+    """The source of one step, and its function's tolerance, from a package of which no more is there; else as `Package.read`.
+
+    Raises:
+        PackageError: also where the package has no such step.
+    """
+    manifest = _manifest(read, keys)
+    if source_of(step) not in manifest["files"]:
+        raise PackageError(f"{MANIFEST} has no step {step!r:.80}")
+    return _packaged(read, manifest, source_of(step)), float(manifest["tolerance"])
+
+
 def source_of(step: str) -> str:
     """The file of a step's code, below the package."""
     return f"steps/{step}/step.py"
@@ -167,6 +165,29 @@ def libraries_of(step: str) -> str:
 def is_step_file(name: str) -> bool:
     """Whether a package may hold a file of that name as part of a step."""
     return bool(_STEP_FILE.fullmatch(name))
+
+
+def _manifest(read: Callable[[str], bytes], keys: Sequence[VerifyKey]) -> dict[str, Any]:
+    data = read(MANIFEST)
+    if keys:
+        _check_signature(data, read, keys)
+    manifest = _json_object(data, MANIFEST)
+    faults = _faults(manifest)
+    if faults:
+        raise PackageError(f"{MANIFEST} is wrong: " + "; ".join(faults))
+    return manifest
+
+
+def _packaged(read: Callable[[str], bytes], manifest: Mapping[str, Any], name: str) -> bytes:
+    """The content of a file that the manifest names, which is the one whose digest it has."""
+    content, expected = read(name), manifest["files"][name]
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise PackageError(
+            f"{name} is not the file that was packaged: its sha256 is {found}, {MANIFEST} says {expected};"
+            " build the package again"
+        )
+    return content
 
 
 def _check_signature(data: bytes, read: Callable[[str], bytes], keys: Sequence[VerifyKey]) -> None:

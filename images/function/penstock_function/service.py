@@ -18,13 +18,15 @@ from penstock_function.prediction_log import PredictionLog
 from penstock_function.prediction_log import Row as LoggedRow
 from penstock_function.records import Fault, InputError, Row, describe
 from penstock_function.scorer import Scorer
-from penstock_function.steps import Steps
+from penstock_function.steps import Records, Steps
 
 if TYPE_CHECKING:
     from nacl.signing import VerifyKey
 
 T = TypeVar("T")
 Body = bytes | bytearray
+#: As Steps.around is called.
+Around = Callable[[Records, Callable[[Records], list[dict[str, Any]]]], tuple[Records, list[dict[str, Any]]]]
 
 # A body of 64 KiB (some 250 records) is parsed, scored and written in under a millisecond, and a hop to a
 # thread costs a tenth of that and a place in its queue: such bodies are scored where they arrive. Larger
@@ -184,20 +186,22 @@ class Service:
         if self._log is not None:
             self._log.close()
 
-    def predict(self, value: Any) -> tuple[dict[str, Any], list[LoggedRow]]:
+    def predict(self, value: Any, around: Around | None = None) -> tuple[dict[str, Any], list[LoggedRow]]:
         """The answer to a parsed body, one record or many, and what is logged of it.
+
+        `around` stands in the place of Steps.around, for a model whose steps run elsewhere.
 
         Raises:
             Refusal: 422 when the records do not fit the model, 503 when there is no model yet.
         """
         self.served()
         if self._is_record(value):
-            answers, rows = self.score([value])
+            answers, rows = self.score([value], around)
             return self._one(answers), rows
-        answers, rows = self.score(self._records(value))
+        answers, rows = self.score(records_of(value), around)
         return self._many(answers), rows
 
-    def explain(self, value: Any) -> tuple[dict[str, Any], list[LoggedRow]]:
+    def explain(self, value: Any, around: Around | None = None) -> tuple[dict[str, Any], list[LoggedRow]]:
         """As `predict`, of one record alone, and under `explanation` what moved it (Explainer.explain).
 
         Raises:
@@ -211,7 +215,7 @@ class Service:
             raise _misshapen(
                 describe(value), "one record (a JSON object), as answers are explained one by one"
             )
-        records, answers = self._answered([value])
+        records, answers = self._answered([value], around)
         explanation = self._explainer.explain(records[0])
         answers, rows = self._scored(records, answers)
         return {**self._one(answers), "explanation": explanation}, rows
@@ -225,7 +229,7 @@ class Service:
         """
         if len(body) * times > INLINE_BODY:
             return await self._large.run(function, body, MAX_LARGE)
-        if self._plain is None and self._scorer is not None:
+        if self._plain is None:
             return await self._stepped.run(function, body, MAX_STEPPED)
         return function(body)
 
@@ -292,26 +296,14 @@ class Service:
     def _many(self, answers: list[dict[str, Any]]) -> dict[str, Any]:
         return {**self._names, "predictions": answers}
 
-    def _records(self, value: Any) -> list[Any]:
-        if isinstance(value, dict):
-            others = [name for name in value if name != "records"]
-            if others:
-                raise _misshapen(f"the field {others[0]!r:.60} beside `records`", "`records` alone")
-            value = value["records"]
-        if not isinstance(value, list):
-            raise _misshapen(describe(value), _EXPECTED)
-        if not value:
-            raise _misshapen("an empty array", "at least one record")
-        return value
-
-    def score(self, records: Sequence[Mapping[str, Any]]) -> Scored:
+    def score(self, records: Sequence[Mapping[str, Any]], around: Around | None = None) -> Scored:
         """The answer to each of one or more records (Steps.around), once there is a model; and what is logged of them.
 
         Raises:
             Refusal: 422 when the records do not fit the function, 413 when they are more than MAX_RECORDS.
             StepError: a step failed.
         """
-        return self._scored(*self._answered(records))
+        return self._scored(*self._answered(records, around))
 
     async def score_together(self, records: Sequence[Mapping[str, Any]]) -> Scored:
         """As `score`, where no step stands around the model: one record alone in a batch with those that others sent.
@@ -327,20 +319,39 @@ class Service:
         return self.score(records)
 
     def _answered(
-        self, records: Sequence[Mapping[str, Any]]
-    ) -> tuple[Sequence[Mapping[str, Any]], list[dict[str, Any]]]:
+        self, records: Sequence[Mapping[str, Any]], around: Around | None
+    ) -> tuple[Records, list[dict[str, Any]]]:
         """The model's records of a request's, and the answers."""
         assert self._scorer is not None
         assert self._steps is not None
         check_count(len(records))
         try:
-            return self._steps.around(records, self._scorer.score)
+            return (around or self._steps.around)(records, self._scorer.score)
         except InputError as error:
-            raise Refusal(422, "input", str(error), error.faults) from error
+            raise unfit(error) from error
 
     def _scored(self, records: Sequence[Mapping[str, Any]], answers: list[dict[str, Any]]) -> Scored:
         self.metrics.scored(answers)
         return Scored(answers, [] if self._log is None else self._log.sample(lambda: records, answers))
+
+
+def records_of(value: Any) -> list[Any]:
+    """The records of a body with many of them, an array or an object that holds it. Raises Refusal (422)."""
+    if isinstance(value, dict):
+        others = [name for name in value if name != "records"]
+        if others:
+            raise _misshapen(f"the field {others[0]!r:.60} beside `records`", "`records` alone")
+        value = value["records"]
+    if not isinstance(value, list):
+        raise _misshapen(describe(value), _EXPECTED)
+    if not value:
+        raise _misshapen("an empty array", "at least one record")
+    return value
+
+
+def unfit(error: InputError) -> Refusal:
+    """What a caller is told of records that do not fit."""
+    return Refusal(422, "input", str(error), error.faults)
 
 
 def parse(body: Body) -> Any:

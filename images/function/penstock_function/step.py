@@ -9,14 +9,14 @@ from __future__ import annotations
 import linecache
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import ExecutionLoader
 from importlib.util import decode_source, module_from_spec, spec_from_loader
 from types import ModuleType
 from typing import Any, NoReturn, get_args
 
 from penstock_function.package import Field, FieldType, PackageError, source_of
-from penstock_function.records import CONVERT, Encoder, InputError, describe
+from penstock_function.records import CONVERT, MAX_FAULTS, Encoder, InputError, describe
 
 #: What a step after the model may take of its answer beside columns: an object with a number for each class.
 PROBABILITY, OBJECT = "probability", "object"
@@ -45,6 +45,35 @@ class Step:
             self._fault("has no function run(record)")
         self._run = run
         self.examples = self._pairs(module)
+
+    def check(self, records: Sequence[Any]) -> None:
+        """See that records have what the step takes, where nobody has looked at them before.
+
+        Raises:
+            InputError: one has not, or in another type.
+        """
+        columns = [name for name, kind in self.takes.items() if kind != OBJECT]
+        faults = self._taken.faults(
+            [
+                {name: record[name] for name in columns if name in record}
+                if isinstance(record, Mapping)
+                else record
+                for record in records
+            ]
+        )
+        if PROBABILITY in self.takes:
+            faults += [
+                {
+                    "row": row,
+                    "field": PROBABILITY,
+                    "found": describe(record.get(PROBABILITY)),
+                    "expected": "an object with a number for each class",
+                }
+                for row, record in enumerate(records)
+                if isinstance(record, Mapping) and not isinstance(record.get(PROBABILITY), Mapping)
+            ]
+        if faults:
+            raise InputError(faults[:MAX_FAULTS])
 
     def __call__(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """What it gives for a record that has, maybe among others, what it takes.

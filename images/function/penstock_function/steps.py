@@ -57,21 +57,37 @@ class Steps:
         """
         if self.alone:
             return records, score(records)
+        made: list[dict[str, Any]] = [{} for _ in records]
         if self._before:
             self._encoder.encode(records)
-        known = [dict(record) for record in records]
-        for step in self._before:
-            for record, given in zip(known, self._given(step, known), strict=True):
-                record.update(given)
-        model = (
-            [{name: record[name] for name in self._columns} for record in known] if self._before else records
-        )
-        answers = score(model)
-        for step in self._after:
-            now = [{**record, **answer} for record, answer in zip(known, answers, strict=True)]
-            for answer, given in zip(answers, self._given(step, now), strict=True):
-                answer.update(given)
+            for step in self._before:
+                step_by_step(step, records, made, self._lock)
+        model, answers = self._scored(records, made, score)
+        if self._after:
+            known = merged(records, made)
+            for step in self._after:
+                step_by_step(step, known, answers, self._lock)
         return model, answers
+
+    def between(
+        self,
+        records: Records,
+        made: Sequence[Mapping[str, Any]],
+        score: Callable[[Records], list[dict[str, Any]]],
+    ) -> tuple[Records, list[dict[str, Any]]]:
+        """As `around`, of the model alone: `made` is what the steps before it gave for each record.
+
+        Raises:
+            InputError: a record does not fit `inputs`, or `score` refuses it.
+        """
+        if self._before:
+            self._encoder.encode(records)
+        return self._scored(records, made, score)
+
+    @property
+    def after(self) -> list[str]:
+        """The names of the steps after the model."""
+        return [step.name for step in self._after]
 
     def example(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """A record that the function takes, like one of the model's: what steps take is of their first examples."""
@@ -80,20 +96,43 @@ class Steps:
             known.update(step.examples[0][0])
         return {field.name: known[field.name] for field in self.inputs}
 
-    def _given(self, step: Step, records: Records) -> list[dict[str, Any]]:
-        given: list[dict[str, Any]] = []
-        faults: list[Fault] = []
-        for row, record in enumerate(records):
-            try:
-                with self._lock:
-                    given.append(step(record))
-            except ValueError as error:
-                faults.append(_refusal(row, step, error))
-                if len(faults) >= MAX_FAULTS:
-                    break
-        if faults:
-            raise InputError(faults)
-        return given
+    def _scored(
+        self,
+        records: Records,
+        made: Sequence[Mapping[str, Any]],
+        score: Callable[[Records], list[dict[str, Any]]],
+    ) -> tuple[Records, list[dict[str, Any]]]:
+        if not self._before:
+            return records, score(records)
+        known = merged(records, made)
+        # What a component of a sequence did not get, the model's encoder tells.
+        model = [{name: record[name] for name in self._columns if name in record} for record in known]
+        return model, score(model)
+
+
+def merged(records: Records, made: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each record with what was made of it."""
+    return [{**record, **more} for record, more in zip(records, made, strict=True)]
+
+
+def step_by_step(step: Step, records: Records, made: Sequence[dict[str, Any]], lock: Lock) -> None:
+    """Add to what was `made` of each record what a step gives for it, which is called while `lock` is held.
+
+    Raises:
+        InputError: the step refuses records.
+        StepError: it failed.
+    """
+    faults: list[Fault] = []
+    for row, (record, more) in enumerate(zip(records, made, strict=True)):
+        try:
+            with lock:
+                more.update(step({**record, **more}))
+        except ValueError as error:
+            faults.append(_refusal(row, step, error))
+            if len(faults) >= MAX_FAULTS:
+                break
+    if faults:
+        raise InputError(faults)
 
 
 def _refusal(row: int, step: Step, error: ValueError) -> Fault:

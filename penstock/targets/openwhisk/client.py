@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import httpx
@@ -18,14 +18,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from penstock.targets import TargetError
 
-#: Where a person's own server listens, and the namespace of whoever's key it is.
-_API: Final = "/api/v1/namespaces/_"
+#: The namespace of whoever's key it is.
+_OWN: Final = "_"
+_LIST: Final = 200  # entities that a list has at most
 #: Refused for the rate of this minute (the server does not say until when), or for another writer at the same moment.
 _AGAIN: Final = {409, 429}
 _PATIENCE: Final = 75.0
 _BLOCKING: Final = 60.0  # seconds after which a blocking call answers with the activation's id alone
 #: After its time limit the server takes some 11 s more to tell that an activation was over it.
 _LATE: Final = 20.0
+Kind = Literal["actions", "triggers", "rules"]
 _SUCCESS: Final = "success"
 _ERROR: Final = "application error"
 
@@ -52,7 +54,8 @@ class Limits(BaseModel):
 class Activation:
     """How one invocation ended: of which action, as `success`, `application error`, ..., with which result.
 
-    `logs` has what it printed, or of a sequence the ids of its components' activations; a blocking call's answer has none.
+    `logs` has what it printed, or of a sequence the ids of its components' activations; a blocking call's answer has none. It
+    began at `start` (ms since the epoch).
     """
 
     id: str
@@ -60,6 +63,7 @@ class Activation:
     status: str
     result: Any
     logs: tuple[str, ...] = ()
+    start: int = 0
 
     @property
     def succeeded(self) -> bool:
@@ -70,16 +74,33 @@ class Activation:
         """Whether the action's own code answered, be it with an error: its container was initialised."""
         return self.status in (_SUCCESS, _ERROR)
 
+    @property
+    def error(self) -> str:
+        """Why it failed, in the action's words where it has some."""
+        result = self.result if isinstance(self.result, dict) else {}
+        error = result.get("error", result)
+        if isinstance(error, dict):
+            faults = f" {error['faults']}" if error.get("faults") else ""
+            error = f"{error.get('message', error)}{faults}"
+        return f"{self.status} (activation {self.id}): {str(error)[:2000]}"
+
 
 class OpenWhisk:
     """One namespace of a server. Every method raises TargetError, whose `status` is what the server answered with."""
 
     def __init__(self, url: str, auth: str) -> None:
         name, _, password = auth.partition(":")
-        self.url = url.rstrip("/") + _API
+        self._api = url.rstrip("/") + "/api/v1"
+        self.url = f"{self._api}/namespaces/{_OWN}"
+        #: What feeds fire this namespace's triggers with.
+        self.key = auth
         self._client = httpx.Client(
             auth=(name, password), timeout=httpx.Timeout(_BLOCKING + 30.0, connect=10.0)
         )
+
+    def web_url(self, namespace: str, path: str) -> str:
+        """Where a web action (`package/name`) answers with JSON."""
+        return f"{self._api}/web/{quote(namespace)}/{quote(path)}.json"
 
     def limits(self) -> Limits:
         """What may be deployed, and how much asked."""
@@ -103,30 +124,51 @@ class OpenWhisk:
             raise
         return list(found.get("actions", []))
 
-    def action(self, path: str) -> Mapping[str, Any] | None:
-        """What the server holds of an action (`package/name`), without its code; None where there is none."""
+    def get(self, kind: Kind, path: str) -> Mapping[str, Any] | None:
+        """What the server holds of an entity (an action's path is `package/name`), without its code; None where there is none."""
         try:
-            return _json(self._call("GET", _action(path), params={"code": "false"}))
+            return _json(self._call("GET", _path(kind, path), params={"code": "false"}))
         except TargetError as error:
             if error.status == 404:
                 return None
             raise
 
-    def put_action(self, path: str, content: Mapping[str, Any]) -> None:
-        """Make an action, or what is given of it anew."""
-        self._call("PUT", _action(path), params={"overwrite": "true"}, json=content)
+    def put(self, kind: Kind, path: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Make an entity, or what is given of it anew; what the server then holds."""
+        return _json(self._call("PUT", _path(kind, path), params={"overwrite": "true"}, json=content))
 
-    def delete_action(self, path: str) -> None:
-        """Take an action away; one that is not there is no error."""
+    def delete(self, kind: Kind, path: str) -> None:
+        """Take an entity away; one that is not there is no error."""
         try:
-            self._call("DELETE", _action(path))
+            self._call("DELETE", _path(kind, path))
         except TargetError as error:
             if error.status != 404:
                 raise
 
-    def invoke(self, path: str, value: Mapping[str, Any]) -> Activation:
+    def triggers(self) -> list[str]:
+        """The names of all triggers."""
+        names: list[str] = []
+        while True:
+            params = {"limit": _LIST, "skip": len(names)}
+            found = [entity["name"] for entity in self._call("GET", "/triggers", params=params).json()]
+            names += found
+            if len(found) < _LIST:
+                return names
+
+    def activate(self, rule: str) -> None:
+        """Switch a rule on."""
+        self._call("POST", _path("rules", rule), json={"status": "active"})
+
+    def invoke(self, path: str, value: Mapping[str, Any], namespace: str = _OWN) -> Activation:
         """Ask an action, and wait for its end, however it ends."""
-        answer = self._call("POST", _action(path), params={"blocking": "true"}, json=value, ended={502})
+        answer = self._call(
+            "POST",
+            _path("actions", path),
+            params={"blocking": "true"},
+            json=value,
+            ended={502},
+            namespace=namespace,
+        )
         if answer.status_code == 202:
             return self.activation(str(_json(answer)["activationId"]), _BLOCKING * 5 + _LATE)
         return _activation(answer)
@@ -141,12 +183,10 @@ class OpenWhisk:
                     raise
         raise AssertionError
 
-    def printed(self, path: str, activations: int) -> list[str]:
-        """What an action printed in its latest activations, the newest last: lines of time, stream and text."""
-        params: dict[str, str | int] = {"name": path, "limit": activations, "docs": "true"}
-        found = self._call("GET", "/activations", params=params).json()
-        newest_last = sorted(found, key=lambda record: record["start"])
-        return [line for record in newest_last for line in record.get("logs") or ()]
+    def activations(self, path: str, most: int) -> list[Activation]:
+        """The latest activations of an action (`package/name`), at most so many."""
+        answer = self._call("GET", "/activations", params={"name": path, "limit": most, "docs": "true"})
+        return [_recorded(answer, record) for record in answer.json()]
 
     def _call(
         self,
@@ -156,11 +196,14 @@ class OpenWhisk:
         params: Mapping[str, str | int] | None = None,
         json: Any = None,
         ended: frozenset[int] | set[int] = frozenset(),
+        namespace: str = _OWN,
     ) -> httpx.Response:
         """The answer, of a status that is a success or one of `ended`; asked again while that may help."""
         for last in _until(time.monotonic() + _PATIENCE):
             try:
-                answer = self._client.request(method, self.url + path, params=params, json=json)
+                answer = self._client.request(
+                    method, f"{self._api}/namespaces/{quote(namespace)}{path}", params=params, json=json
+                )
             except httpx.ConnectError as error:
                 raise TargetError(
                     f"OpenWhisk at {self.url} cannot be reached: {error}",
@@ -188,8 +231,8 @@ def _until(deadline: float) -> Iterator[bool]:
     yield True
 
 
-def _action(path: str) -> str:
-    return "/actions/" + "/".join(quote(part, safe="") for part in path.split("/"))
+def _path(kind: Kind, path: str) -> str:
+    return f"/{kind}/" + "/".join(quote(part, safe="") for part in path.split("/"))
 
 
 def _json(answer: httpx.Response) -> Mapping[str, Any]:
@@ -215,11 +258,19 @@ def _activation(answer: httpx.Response) -> Activation:
     found = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
     if isinstance(found, list):  # a result that is an array comes without its record
         return Activation(answer.headers.get("x-openwhisk-activation-id", ""), "", _SUCCESS, found)
-    record = _json(answer)
+    return _recorded(answer, _json(answer))
+
+
+def _recorded(answer: httpx.Response, record: Mapping[str, Any]) -> Activation:
     try:
-        response, logs = record["response"], tuple(record.get("logs") or ())
+        response = record["response"]
         return Activation(
-            record["activationId"], record["name"], response["status"], response.get("result"), logs
+            id=record["activationId"],
+            action=record["name"],
+            status=response["status"],
+            result=response.get("result"),
+            logs=tuple(record.get("logs") or ()),
+            start=record["start"],
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise _garbage(answer, "expected the record of an activation") from error

@@ -1,52 +1,47 @@
 """Functions as OpenWhisk's actions.
 
-A revision is an action that never changes, `PACKAGE/NAME-REVISION`; the live name is a sequence of that one component,
+A revision is an action that never changes, and so is each step of a function; the live name is a sequence of them,
 `PACKAGE/NAME`. OpenWhisk invokes no older version of an action, and a new one of a sequence starts no container anew.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import zipfile
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.host.manifest import MANIFEST
+from penstock.host.manifest import REVISION, Manifest
+from penstock.spec.function import SCORE, Function
 from penstock.targets import RevisionStatus, Status, TargetError
-from penstock.targets.openwhisk.client import Activation, Limits, OpenWhisk
-from penstock.targets.sending import as_json, zipped
+from penstock.targets.openwhisk import actions, proof, web
+from penstock.targets.openwhisk.actions import ABOUT, MODEL, STEP, WHOLE
+from penstock.targets.openwhisk.client import Activation, OpenWhisk
+from penstock.targets.openwhisk.triggers import Triggers
+from penstock.targets.sending import as_json
 
 #: Where the server is, the key `name:password` of a namespace, and the image of the runtime, which the server can pull.
 URL: Final = "PENSTOCK_OPENWHISK_URL"
 AUTH: Final = "PENSTOCK_OPENWHISK_AUTH"
 IMAGE: Final = "PENSTOCK_OPENWHISK_IMAGE"
 PACKAGE: Final = "PENSTOCK_OPENWHISK_PACKAGE"
-_KIND: Final = "blackbox"
-#: The server does not tell this bound of its own: https://github.com/apache/openwhisk/blob/master/docs/reference.md
-_MAX_CODE: Final = 48 * 2**20
-_MEMORY: Final = 256  # MB: a runtime of ONNX takes some 100, and the model comes on top
-_TIMEOUT: Final = 60_000  # ms
-#: What an action of ours is known again by.
-_ABOUT: Final = "penstock"
-#: Parameters that OpenWhisk or a web action puts in the place of the caller's own.
-_TAKEN: Final = ("_actions", "__ow_")
-#: A record that no function takes. Its refusal is the runtime's own, which has proved its package when it was initialised.
-_NOTHING: Final[Mapping[str, Any]] = {}
 #: Whose logs are read for the last lines of a function; their results come with them.
 _ACTIVATIONS: Final = 50
 
+Actions = Mapping[str, Mapping[str, Any]]
+
 
 class OpenWhiskTarget:
-    """The functions of one package in one namespace."""
+    """The functions of one package in one namespace, as `function` declares them."""
 
-    def __init__(self, server: OpenWhisk, image: str, package: str) -> None:
+    def __init__(self, server: OpenWhisk, image: str, package: str, function: Function) -> None:
         self._server = server
         self._image = image
         self._package = package
+        self._declared = function
+        self._triggers = Triggers(server, package)
 
     def prepare(self) -> None:
         """See that the server answers this key, and that the package is there."""
@@ -54,38 +49,67 @@ class OpenWhiskTarget:
         self._server.make_package(self._package)
 
     def put(self, package: Path) -> str:
-        """Make an action of the package in folder `package`; its revision, once it has proved itself. See `Target`."""
-        manifest, revision, packed = zipped(package, zipfile.ZIP_DEFLATED)
-        code = base64.b64encode(packed).decode()
-        content = _action(self._server.limits(), self._image, code)
-        _check_columns(package)
-        about = {
-            "function": manifest.name,
-            "version": manifest.version,
-            "revision": revision,
-        }
-        content["annotations"] = [{"key": _ABOUT, "value": about}, {"key": "provide-api-key", "value": False}]
-        path = self._path(manifest.name, revision)
-        self._server.put_action(path, content)
-        proof = self._server.invoke(path, _NOTHING)
-        if not proof.answered:
-            self._server.delete_action(path)
+        """Make the actions of the package in folder `package`; its revision, once it has proved itself. See `Target`."""
+        limits = self._server.limits()
+        manifest, revision, code = actions.packed(package)
+        actions.check_columns(package)
+        order = manifest.steps or [SCORE]
+        own = [step for step in order if step != SCORE]
+        steps = {step: actions.step_name(self._image, manifest, step) for step in own if self._chained}
+        name = self._wanted(manifest.name, revision, own)
+        chain = [steps.get(each, name) for each in order] if steps else [name]
+        said = {
+            "function": manifest.name, "version": manifest.version, "revision": revision, "steps": own, "chain": chain,
+        }  # fmt: skip
+        made = actions.action(limits, self._image, code, MODEL if steps else WHOLE, said)
+        there = self._actions()
+        # The revision comes first: while it says which steps it uses, nobody takes them away as unused.
+        if name not in there:
+            self._server.put("actions", self._path(name), made)
+        for step, each in steps.items():
+            if each not in there:
+                _, _, source = actions.packed(package, {f"{STEP}{step}/step.py"})
+                content = actions.action(limits, self._image, source, STEP + step, {"step": step})
+                self._server.put("actions", self._path(each), content)
+        if fault := self._fault(manifest, revision, chain, name):
+            self._forget(manifest.name, [name])
             raise TargetError(
-                f"{revision} of {manifest.name} did not prove itself on OpenWhisk: {_error(proof)}",
+                f"{revision} of {manifest.name} did not prove itself on OpenWhisk: {fault}",
                 next_step=f"see that {IMAGE} names the function image of this release, and the function's log",
             )
+        # Of another image, or of steps that ran otherwise: what serves until the live name moves stays until then.
+        same = [each for each in there if each != name and _revision(manifest.name, each) == revision]
+        self._forget(manifest.name, same)
         return revision
 
     def route(self, name: str, revision: str) -> None:
-        """Make `revision` the one component of the live name. See `Target`."""
-        path = self._path(name, revision)
-        if self._server.action(path) is None:  # the server takes a sequence of what is not there
+        """Make the actions of `revision` the components of the live name. See `Target`."""
+        there = self._actions()
+        chains = {
+            action: about.get("chain", [action])
+            for action, about in there.items()
+            if (about.get("function"), about.get("revision")) == (name, revision)
+        }
+        wanted = {self._wanted(name, revision, there[action].get("steps", ())) for action in chains}
+        chain = next((chains[action] for action in sorted(chains, key=lambda a: a not in wanted)), None)
+        # The server takes a sequence of what is not there.
+        if chain is None or not there.keys() >= set(chain):
             raise TargetError(
-                f"{name} has no revision {revision} on OpenWhisk", next_step="deploy it first", status=404
+                f"{name} has no revision {revision} on OpenWhisk"
+                if chain is None
+                else f"{revision} of {name} lacks {', '.join(sorted(set(chain) - there.keys()))} on OpenWhisk",
+                next_step="deploy it first",
+                status=404,
             )
-        self._server.put_action(
-            self._path(name), {"exec": {"kind": "sequence", "components": [f"/_/{path}"]}}
+        # In one request with the components: it is never open without its secret.
+        shown = (
+            web.opened(self._server.get("actions", self._path(name))) if self._declared.web else web.CLOSED
         )
+        self._server.put("actions", self._path(name), {**self._sequence(chain), **shown})
+
+    def attach(self, name: str) -> None:
+        """Have the declared triggers start the live name, and no others. See `Target`."""
+        self._triggers.attach(name, self._path(name), self._declared.triggers)
 
     def invoke(self, name: str, payload: Any) -> Any:
         """The live revision's answer to `payload`. See `Target`."""
@@ -103,33 +127,45 @@ class OpenWhiskTarget:
         return asked.result
 
     def serving(self, name: str) -> str:
-        """The revision that answers behind the live name: the component that an activation of it had."""
-        asked = self._server.invoke(self._path(name), _NOTHING)
+        """The revision that answers behind the live name: among the components that an activation of it had."""
+        asked = self._server.invoke(self._path(name), proof.NOTHING)
         if not asked.answered:
             raise _failed(name, asked)
-        components = self._server.activation(asked.id).logs
-        if len(components) != 1:
-            raise TargetError(
-                f"{name} is no sequence of one revision on OpenWhisk", next_step="deploy it again"
-            )
-        return self._server.activation(components[0]).action.removeprefix(f"{name}-")
+        for component in self._server.activation(asked.id).logs:
+            if revision := _revision(name, self._server.activation(component).action):
+                return revision
+        raise TargetError(f"{name} is no sequence with a revision on OpenWhisk", next_step="deploy it again")
 
     def status(self, name: str) -> Status:
         """What OpenWhisk holds of the function. See `Target`."""
-        found = self._revisions(name)
-        live = self._server.action(self._path(name))
-        if not found and live is None:
+        there = self._actions()
+        revisions = {
+            about["revision"]: about
+            for about in there.values()
+            if about.get("function") == name and "revision" in about
+        }
+        live = self._server.get("actions", self._path(name))
+        if not revisions and live is None:
             raise TargetError(f"no function {name} on OpenWhisk", next_step="deploy it first", status=404)
         since = None if live is None else datetime.fromtimestamp(live["updated"] / 1000, UTC).isoformat()
+        components = _components(live)
+        serving = next(filter(None, (_revision(name, each) for each in components)), None)
         return Status(
             name=name,
             url=f"{self._server.url}/actions/{self._path(name)}",
-            live=self._revision(name, live),
+            live=serving,
             since=since,
             revisions=tuple(
-                RevisionStatus(revision=each["revision"], version=each["version"], state="ready")
-                for each in found
+                RevisionStatus(revision=revision, version=about["version"], state="ready")
+                for revision, about in revisions.items()
             ),
+            web=self._server.web_url(live["namespace"].partition("/")[0], self._path(name))
+            if live is not None and web.exported(live)
+            else None,
+            triggers=tuple(self._triggers.status(name)),
+            differs=()
+            if live is None or serving not in revisions
+            else self._differs(name, revisions[serving], live),
         )
 
     def curl(self, url: str) -> str:
@@ -137,37 +173,101 @@ class OpenWhiskTarget:
         return f"""curl -s -u "${AUTH}" '{url}?blocking=true&result=true'"""
 
     def logs(self, name: str, lines: int = 100) -> list[str]:
-        """The last `lines` lines that the live revision printed, of its last activations. See `Target`."""
-        live = self._revision(name, self._server.action(self._path(name)))
-        if live is None:
+        """The last `lines` lines that the live revision printed, and its steps for it, of the last activations. See `Target`."""
+        components = self._components(name)
+        if not components:
             raise TargetError(
                 f"no function {name} is live on OpenWhisk", next_step="deploy it first", status=404
             )
-        return self._server.printed(self._path(name, live), _ACTIVATIONS)[-lines:]
+        ours = {
+            component
+            for record in self._server.activations(self._path(name), _ACTIVATIONS)
+            for component in record.logs
+        }
+        # A step is asked by other functions, too.
+        printed = [
+            (record.start, record.logs)
+            for each in components
+            for record in self._server.activations(self._path(each), _ACTIVATIONS)
+            if record.id in ours or _revision(name, each)
+        ]
+        return [line for _, logs in sorted(printed) for line in logs][-lines:]
 
     def remove(self, name: str) -> None:
-        """Take the function away, its live name first. See `Target`."""
-        self._server.delete_action(self._path(name))
-        for each in self._revisions(name):
-            self._server.delete_action(self._path(name, each["revision"]))
+        """Take the function away, its live name first, and the steps that no other function has. See `Target`."""
+        self._server.delete("actions", self._path(name))
+        self._triggers.attach(name, self._path(name), {})
+        for action, about in self._actions().items():
+            if about.get("function") == name:
+                self._server.delete("actions", self._path(action))
+        self._sweep()
 
-    def _path(self, name: str, revision: str | None = None) -> str:
-        return f"{self._package}/{name}" if revision is None else f"{self._package}/{name}-{revision}"
+    @property
+    def _chained(self) -> bool:
+        return self._declared.chain == "sequence"
 
-    def _revisions(self, name: str) -> list[Mapping[str, Any]]:
-        """What the actions of a function's revisions say of themselves."""
-        found = (_about(action) for action in self._server.actions(self._package))
-        return [about for about in found if about.get("function") == name]
+    def _path(self, action: str) -> str:
+        return f"{self._package}/{action}"
 
-    def _revision(self, name: str, live: Mapping[str, Any] | None) -> str | None:
-        """The revision that a live name's action points to."""
-        if live is None:
-            return None
-        (component,) = live["exec"].get("components") or (None,)
-        return None if component is None else str(component).rpartition("/")[2].removeprefix(f"{name}-")
+    def _sequence(self, chain: Sequence[str]) -> dict[str, Any]:
+        return {"exec": {"kind": "sequence", "components": [f"/_/{self._path(each)}" for each in chain]}}
+
+    def _actions(self) -> Actions:
+        """What our actions in the package say of themselves, by their names."""
+        found = {action["name"]: actions.about(action) for action in self._server.actions(self._package)}
+        return {name: about for name, about in found.items() if about}
+
+    def _components(self, name: str) -> list[str]:
+        """The names of the live name's actions; none where nothing is live."""
+        return _components(self._server.get("actions", self._path(name)))
+
+    def _wanted(self, name: str, revision: str, steps: Sequence[str]) -> str:
+        """The name of a revision's own action, as it is declared that it runs."""
+        return actions.named(f"{name}-{revision}", self._image, MODEL if steps and self._chained else WHOLE)
+
+    def _differs(self, name: str, about: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[str, ...]:
+        """What of the live revision, which says that `about` itself, is otherwise than it is declared."""
+        found, components = [], _components(live)
+        if self._wanted(name, about["revision"], about.get("steps", ())) not in components:
+            found.append(f"it runs otherwise than function.chain and {IMAGE} say: as {', '.join(components)}")
+        if self._declared.web and not web.secured(live):
+            found.append("it is no web action with a secret, and function.web says that it is one")
+        if not self._declared.web and web.exported(live):
+            found.append("it is a web action, and function.web does not say so")
+        return (*found, *self._triggers.differ(name, self._path(name), self._declared.triggers))
+
+    def _forget(self, name: str, revisions: Sequence[str]) -> None:
+        """Take away actions of a function's revisions that do not serve, and what of steps is then unused."""
+        live = self._components(name) if revisions else ()
+        gone = [action for action in revisions if action not in live]
+        for action in gone:
+            self._server.delete("actions", self._path(action))
+        if gone:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Take away the steps that no revision uses any more."""
+        there = self._actions()
+        used = {action for about in there.values() for action in about.get("chain", ())}
+        for action, about in there.items():
+            if "step" in about and action not in used:
+                self._server.delete("actions", self._path(action))
+
+    def _fault(self, manifest: Manifest, revision: str, chain: Sequence[str], name: str) -> str | None:
+        """Why a revision is none that answers; None where it has proved itself, with its steps where those are actions."""
+        if len(chain) == 1:
+            return proof.fault_alone(self._server, self._path(name))
+        said = [{"key": ABOUT, "value": {"function": manifest.name, "proof": revision}}]
+        return proof.fault_in_sequence(
+            self._server,
+            self._path(name),
+            self._path(f"{manifest.name}-{revision}.proof"),
+            {**self._sequence(chain), "annotations": said},
+            manifest.tolerance,
+        )
 
 
-def open_openwhisk(_: Path) -> OpenWhiskTarget:
+def open_openwhisk(function: Function, _: Path) -> OpenWhiskTarget:
     """The package PENSTOCK_OPENWHISK_PACKAGE of the namespace whose key is given. Raises TargetError."""
     missing = [name for name in (URL, AUTH, IMAGE) if not os.environ.get(name)]
     if missing:
@@ -182,68 +282,20 @@ def open_openwhisk(_: Path) -> OpenWhiskTarget:
             next_step="tag the function image with its release",
         )
     server = OpenWhisk(os.environ[URL], os.environ[AUTH])
-    return OpenWhiskTarget(server, image, os.environ.get(PACKAGE, "penstock"))
+    return OpenWhiskTarget(server, image, os.environ.get(PACKAGE, "penstock"), function)
 
 
-def _action(limits: Limits, image: str, code: str) -> dict[str, Any]:
-    """The action that runs a package, within what the server grants. Raises TargetError."""
-    if len(code) > _MAX_CODE:
-        raise TargetError(
-            f"the package has {len(code)} bytes as OpenWhisk takes it, which is over its {_MAX_CODE}",
-            next_step="train a smaller model, or put the package into an image of its own",
-            status=413,
-        )
-    if limits.allowedKinds and _KIND not in limits.allowedKinds:
-        raise TargetError(
-            f"OpenWhisk allows this namespace actions of {', '.join(limits.allowedKinds)}, and a function is {_KIND}",
-            next_step="have the operator allow it",
-        )
-    if limits.maxActionMemory is not None and limits.maxActionMemory < _MEMORY:
-        raise TargetError(
-            f"OpenWhisk grants an action at most {limits.maxActionMemory} MB, and a function takes {_MEMORY}",
-            next_step="have the operator raise the limit",
-        )
-    return {
-        "exec": {"kind": _KIND, "image": image, "code": code, "binary": True},
-        "limits": {
-            "memory": max(_MEMORY, limits.minActionMemory or 0),
-            "timeout": min(_TIMEOUT, limits.maxActionTimeout or _TIMEOUT),
-        },
-    }
+def _components(live: Mapping[str, Any] | None) -> list[str]:
+    """The names of a sequence's actions, without their package."""
+    found = () if live is None else live["exec"].get("components") or ()
+    return [str(component).rpartition("/")[2] for component in found]
 
 
-def _check_columns(package: Path) -> None:
-    """Refuse columns whose values would not come through. Raises TargetError."""
-    try:
-        columns = [field["name"] for field in json.loads((package / MANIFEST).read_bytes())["inputs"]]
-    except (ValueError, LookupError, TypeError) as error:
-        raise TargetError(
-            f"the inputs in {package / MANIFEST} cannot be read: {error}",
-            next_step="build it again with `register`",
-        ) from error
-    for column in columns:
-        if column.startswith(_TAKEN):
-            raise TargetError(
-                f"the column {column} would not reach the model: OpenWhisk uses parameters of that name itself",
-                next_step="rename it in features()",
-            )
-
-
-def _about(action: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What an action of ours says of itself; nothing where it is not ours."""
-    found = next((each["value"] for each in action.get("annotations") or () if each["key"] == _ABOUT), None)
-    return found if isinstance(found, dict) else {}
+def _revision(name: str, action: str) -> str | None:
+    """The revision of a function that an action is; None where it is none of it."""
+    found = re.fullmatch(rf"{re.escape(name)}-({REVISION.pattern})(\.[0-9a-f]{{12}})?", action)
+    return found and found[1]
 
 
 def _failed(name: str, ended: Activation) -> TargetError:
-    return TargetError(f"{name} on OpenWhisk: {_error(ended)}", status=502)
-
-
-def _error(ended: Activation) -> str:
-    """Why an activation failed, in the runtime's words where it is one."""
-    result = ended.result if isinstance(ended.result, dict) else {}
-    error = result.get("error", result)
-    if isinstance(error, dict):
-        faults = f" {error['faults']}" if error.get("faults") else ""
-        error = f"{error.get('message', error)}{faults}"
-    return f"{ended.status} (activation {ended.id}): {str(error)[:2000]}"
+    return TargetError(f"{name} on OpenWhisk: {ended.error}", status=502)

@@ -206,3 +206,16 @@ def test_a_broken_model_is_told_with_its_activation(
         assert client.post("/run", json=run_body(right)).status_code == 500
     assert "activation abc" in capfd.readouterr().err
     assert client.post("/run", json=run_body(right)).status_code == 200
+
+
+def test_an_event_of_kafka_is_its_messages_values(
+    empty_client: Any, code: str, right: dict[str, Any]
+) -> None:
+    """As the feed of OpenWhisk brings them, the function scores a batch at once; what is no such event is told as ever."""
+    assert empty_client.post("/init", json=init_body(code)).status_code == 200
+    messages = [{"topic": "t", "partition": 0, "offset": n, "key": None, "value": right} for n in range(3)]
+    answer = empty_client.post("/run", json=run_body({"messages": messages})).json()
+    assert [each["prediction"] for each in answer["predictions"]] == [1] * 3
+    for wrong in ([{**messages[0], "value": "text"}], [], [3], 3):
+        assert "message" in empty_client.post("/run", json=run_body({"messages": wrong})).json()["error"]
+    assert "error" in empty_client.post("/run", json=run_body({"messages": messages, "x": 1})).json()

@@ -32,7 +32,7 @@ def deploy(shop: Shop, folder: Path, version: str, verdict: StageResult) -> Ran:
     """`python -m jobs.deploy` of a version with its verdict."""
     driver = Driver("deploy", shop.settings, "shift")
     item = driver.item(
-        {"function": "shift", "target": "embedded"},
+        {"function": "shift", "declared": {"target": "embedded"}},
         inputs={"validate_model": verdict.as_input(), "register": _registered(shop, version).as_input()},
     )
     return driver.process(item, folder)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from penstock.intervals import Interval
 from penstock.record import Entry, Failure, ItemEntry, Run, Runs
 from penstock.results import GateResult
 from penstock.settings import Settings
 from penstock.store import Store
 from penstock.targets.embedded import EmbeddedTarget
+from tests.openwhisk import AUTH, openwhisk
 from tests.penstock.cli.conftest import Penstock
-from tests.penstock.shop import Shop, write
+from tests.penstock.shop import SPEC, Shop, write
 
 MONTH = Interval(start=datetime(2024, 1, 1, tzinfo=UTC), end=datetime(2024, 2, 1, tzinfo=UTC))
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -100,3 +103,30 @@ def test_a_function_whose_folder_is_gone_is_still_shown(penstock: Penstock, shop
     (found,) = penstock("status", "--json").answer["pipelines"]
     assert found["fault"] is not None
     assert found["serving"] == "1"
+
+
+def test_what_asks_a_function_on_openwhisk_is_shown(
+    penstock: Penstock, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address on the web, its triggers, and that one is off, which `penstock reconcile` mends."""
+    declared = {"target": "openwhisk", "web": True, "triggers": {"arrived": {}}}
+    write(
+        shop.settings.dags / "shift" / "pipeline.py",
+        SPEC.replace('metric="rmse",', f'metric="rmse", function={declared},'),
+    )
+    version = shop.register()
+    shop.registry.set_alias("shift", "champion", version)
+    with openwhisk() as server:
+        for name, value in (("URL", server.url), ("AUTH", AUTH), ("IMAGE", "registry.example/function:1")):
+            monkeypatch.setenv(f"PENSTOCK_OPENWHISK_{name}", value)
+        assert penstock("reconcile", "shift").code == 0
+        (found,) = penstock("status", "--json").answer["pipelines"]
+        assert found["web"] == f"{server.url}/api/v1/web/guest/penstock/shift.json"
+        assert found["triggers"] == [{"name": "penstock.shift.arrived", "feed": None, "active": True}]
+        assert found["target"] == "answers"
+        server.rules["penstock.shift.arrived"]["status"] = "inactive"
+        told = " ".join(penstock("status").stdout.split())
+        assert "penstock.shift.arrived by whoever fires it off" in told
+        assert "the trigger arrived does not start it; to do: penstock reconcile shift" in told
+        assert penstock("reconcile", "shift").code == 0
+        assert server.rules["penstock.shift.arrived"]["status"] == "active"

@@ -129,6 +129,15 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
             {"function": {"steps": ["../band", "score"]}},
             "function.steps.0: String should match pattern '^[a-z][a-z0-9_]{0,62}$' (given: '../band')",
         ),
+        (
+            {"function": {"web": True, "triggers": {"arrived": {}}}},
+            "function: web and triggers go with target 'openwhisk'; the target is 'embedded'",
+        ),
+        (
+            {"function": {"target": "openwhisk", "triggers": {"nightly": {"cron": "@daily"}}}},
+            "function.triggers.nightly: has cron, and no payload: say what the function is asked each time",
+        ),
+        ({"function": {"chain": "rope"}}, "function.chain: Input should be 'sequence' or 'process'"),
         ({"function": {"log": 1.5}}, "function.log: Input should be less than or equal to 1 (given: 1.5)"),
         (
             {"sources": [table("planes", connection="a", query="q")]},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.spec.function import Function
 from penstock.targets import Status, Target, TargetError, open_target
 from penstock.targets.embedded import EmbeddedTarget
 from tests.openwhisk import AUTH, openwhisk
@@ -24,7 +25,7 @@ def target(
     """Each target, able to take a package; all of it is gone after the test."""
     if request.param == "embedded":
         monkeypatch.setenv("PENSTOCK_HOST_PORT", "0")
-        made = open_target("embedded", tmp_path / "state")
+        made = open_target(Function(), tmp_path / "state")
         made.prepare()
         yield made
         EmbeddedTarget(tmp_path / "state").stop()
@@ -34,7 +35,7 @@ def target(
         monkeypatch.setenv("PENSTOCK_OPENWHISK_URL", url)
         monkeypatch.setenv("PENSTOCK_OPENWHISK_AUTH", auth)
         monkeypatch.setenv("PENSTOCK_OPENWHISK_IMAGE", "registry.example/function:1")
-        made = open_target("openwhisk", tmp_path)
+        made = open_target(Function(target="openwhisk"), tmp_path)
         made.prepare()
         yield made
 

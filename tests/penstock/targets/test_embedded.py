@@ -7,11 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import psutil
 import pytest
 
+from penstock import targets
+from penstock.spec.function import Function
 from penstock.targets import TargetError, open_target
 from penstock.targets.embedded import EmbeddedTarget
 from tests.penstock.conftest import MakeFunction
@@ -130,10 +133,9 @@ def test_a_damaged_record(tmp_path: Path) -> None:
 
 
 def test_targets_by_name(tmp_path: Path) -> None:
-    """The spec's name of a target opens it; an unknown name lists those there are."""
-    assert isinstance(open_target("embedded", tmp_path), EmbeddedTarget)
-    with pytest.raises(TargetError, match="'knative' is unknown: expected one of embedded"):
-        open_target("knative", tmp_path)
+    """The spec's name of a target opens it; it is this one where none is named."""
+    assert isinstance(open_target(Function(), tmp_path), EmbeddedTarget)
+    assert set(get_args(Function.model_fields["target"].annotation)) == set(targets._TARGETS)
 
 
 def test_a_host_of_another_machine(
@@ -141,7 +143,7 @@ def test_a_host_of_another_machine(
 ) -> None:
     """PENSTOCK_HOST_URL names it and PENSTOCK_HOST_TOKEN lets change it; nothing is started or kept here."""
     monkeypatch.setenv("PENSTOCK_HOST_URL", target.ensure_running() + "/")
-    elsewhere = open_target("embedded", tmp_path / "elsewhere")
+    elsewhere = open_target(Function(), tmp_path / "elsewhere")
     elsewhere.prepare()
     with pytest.raises(TargetError, match="PENSTOCK_HOST_TOKEN is not set"):
         elsewhere.put(make_function(1))

@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse
 
 from penstock.errors import DeployError
 from penstock.promotion import Promotion
+from penstock.spec.function import Function
 from penstock.targets import TargetError, open_target
-from penstock.targets.openwhisk import client
-from penstock.targets.openwhisk import target as module
+from penstock.targets.openwhisk import actions, client
 from penstock.targets.openwhisk.client import OpenWhisk
 from penstock.targets.openwhisk.target import OpenWhiskTarget
 from tests.openwhisk import AUTH, Server, garbage, openwhisk, refusal
@@ -25,6 +25,7 @@ from tests.penstock.conftest import MakeFunction
 from tests.penstock.shop import Shop
 
 IMAGE = "registry.example/function:1"
+FUNCTION = Function(target="openwhisk")
 
 
 @pytest.fixture
@@ -37,9 +38,15 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def target(server: Server) -> OpenWhiskTarget:
     """Its package `penstock`, which is there."""
-    made = OpenWhiskTarget(OpenWhisk(server.url, AUTH), IMAGE, "penstock")
+    made = OpenWhiskTarget(OpenWhisk(server.url, AUTH), IMAGE, "penstock", FUNCTION)
     made.prepare()
     return made
+
+
+def action_of(server: Server, name: str) -> str:
+    """The path of the one action whose name begins so, before a digest of its content."""
+    [found] = [path for path in server.actions if path.rpartition(".")[0] == f"penstock/{name}"]
+    return found
 
 
 def test_a_revision_is_an_action_and_the_live_name_a_sequence(
@@ -49,15 +56,16 @@ def test_a_revision_is_an_action_and_the_live_name_a_sequence(
     package = make_function(1)
     revision = target.put(package)
     target.route("shift", revision)
-    action, live = server.actions[f"penstock/shift-{revision}"], server.actions["penstock/shift"]
+    path = action_of(server, f"shift-{revision}")
+    action, live = server.actions[path], server.actions["penstock/shift"]
     executed = dict(action["exec"])
     with zipfile.ZipFile(BytesIO(base64.b64decode(executed.pop("code")))) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {
             path.name: path.read_bytes() for path in package.iterdir()
         }
-    assert executed == {"kind": "blackbox", "image": IMAGE, "binary": True}
+    assert executed == {"kind": "blackbox", "image": IMAGE, "binary": True, "main": "main"}
     assert {"key": "provide-api-key", "value": False} in action["annotations"]
-    assert live["exec"] == {"kind": "sequence", "components": [f"/_/penstock/shift-{revision}"]}
+    assert live["exec"] == {"kind": "sequence", "components": [f"/_/{path}"]}
 
 
 def test_what_a_function_printed_is_read_back(target: OpenWhiskTarget, make_function: MakeFunction) -> None:
@@ -98,7 +106,7 @@ def test_a_package_that_is_too_large_is_not_sent(
     server: Server, target: OpenWhiskTarget, make_function: MakeFunction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenWhisk's bound on code holds for the zip in base64."""
-    monkeypatch.setattr(module, "_MAX_CODE", 500)
+    monkeypatch.setattr(actions, "_MAX_CODE", 500)
     with pytest.raises(TargetError, match="over its 500") as caught:
         target.put(make_function(1))
     assert caught.value.status == 413
@@ -197,11 +205,11 @@ def test_what_is_no_answer_of_openwhisk_is_told(
 def test_a_wrong_key_and_a_server_that_is_away(server: Server) -> None:
     """What to set is named; the key is not shown."""
     with pytest.raises(TargetError, match="401") as caught:
-        OpenWhiskTarget(OpenWhisk(server.url, "somebody:else"), IMAGE, "penstock").prepare()
+        OpenWhiskTarget(OpenWhisk(server.url, "somebody:else"), IMAGE, "penstock", FUNCTION).prepare()
     assert "PENSTOCK_OPENWHISK_AUTH" in str(caught.value)
     assert "else" not in str(caught.value)
     with pytest.raises(TargetError, match="cannot be reached"):
-        OpenWhiskTarget(OpenWhisk("http://127.0.0.1:9", AUTH), IMAGE, "penstock").prepare()
+        OpenWhiskTarget(OpenWhisk("http://127.0.0.1:9", AUTH), IMAGE, "penstock", FUNCTION).prepare()
 
 
 def test_a_deploy_that_was_killed_is_finished_by_the_next(
@@ -226,7 +234,7 @@ def test_a_revision_that_was_deleted_by_hand_comes_back(
     package = make_function(1)
     revision = target.put(package)
     target.route("shift", revision)
-    del server.actions[f"penstock/shift-{revision}"]
+    del server.actions[action_of(server, f"shift-{revision}")]
     with pytest.raises(TargetError, match="component does not exist"):
         target.invoke("shift", {"x": 1.0})
     target.route("shift", target.put(package))
@@ -240,7 +248,7 @@ def test_two_deploys_at_once_end_in_one_live_revision(
     packages = [make_function(1), make_function(2)]
 
     def deploy(package: Path) -> str:
-        own = OpenWhiskTarget(OpenWhisk(server.url, AUTH), IMAGE, "penstock")
+        own = OpenWhiskTarget(OpenWhisk(server.url, AUTH), IMAGE, "penstock", FUNCTION)
         revision = own.put(package)
         own.route("shift", revision)
         return revision
@@ -294,4 +302,4 @@ def test_what_must_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image
     monkeypatch.setenv("PENSTOCK_OPENWHISK_AUTH", AUTH)
     monkeypatch.setenv("PENSTOCK_OPENWHISK_IMAGE", image)
     with pytest.raises(TargetError, match=message):
-        open_target("openwhisk", tmp_path)
+        open_target(FUNCTION, tmp_path)
