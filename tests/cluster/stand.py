@@ -235,11 +235,11 @@ def spread(project: Project, count: int) -> Iterator[None]:
         yield
 
 
-def manifests(namespace: str) -> Iterator[dict[str, Any]]:
-    """What deploy/base gives a cluster, in another namespace."""
-    base = ROOT / "deploy" / "base"
-    for name in yaml.safe_load((base / "kustomization.yaml").read_text())["resources"]:
-        for each in yaml.safe_load_all((base / name).read_text()):
+def manifests(namespace: str, folder: str = "base") -> Iterator[dict[str, Any]]:
+    """What a folder of deploy/ gives a cluster, in another namespace."""
+    place = ROOT / "deploy" / folder
+    for name in yaml.safe_load((place / "kustomization.yaml").read_text())["resources"]:
+        for each in yaml.safe_load_all((place / name).read_text()):
             each["metadata"]["name" if each["kind"] == "Namespace" else "namespace"] = namespace
             for subject in each.get("subjects", []):
                 subject["namespace"] = namespace

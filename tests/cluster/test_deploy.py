@@ -14,7 +14,7 @@ from tests.cluster.stand import Cluster, built
 pytestmark = [pytest.mark.cluster]
 
 
-@pytest.mark.parametrize("folder", ["base", "overlays/example", "notebook"])
+@pytest.mark.parametrize("folder", ["base", "functions", "overlays/example", "notebook"])
 def test_the_api_server_takes_it(cluster: Cluster, folder: str) -> None:
     """`kubectl apply --dry-run=server` of each folder that the docs tell people to apply or to copy."""
     if shutil.which("kubectl") is None:
@@ -59,6 +59,7 @@ _PODS = {(verb, "pods") for verb in ("get", "list", "watch", "create", "delete")
 GIVEN = {
     "penstock-job": set[tuple[str, str]](),
     "penstock-driver": _PODS | {("deletecollection", "pods")},
+    "penstock-deployer": set[tuple[str, str]](),
     "penstock-airflow": _PODS
     | {("patch", "pods"), ("get", "pods/log"), ("get", "events"), ("list", "events")},
 }

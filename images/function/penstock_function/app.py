@@ -68,9 +68,8 @@ class Pages:
         package = self._service.package
         if package is None:
             return self._json({"status": "not ready", "reason": self._service.reason}, 503)
-        return self._json(
-            {"status": "ready", "name": package.name, "version": package.version, "key": package.key}
-        )
+        told = {name: getattr(package, name) for name in ("name", "version", "revision", "key")}
+        return self._json({"status": "ready", **told})
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document of this model."""

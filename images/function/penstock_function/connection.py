@@ -1,6 +1,7 @@
 """One connection: the head of each request has bounds in size and time, which the server itself does not set.
 
-A head without end would take memory without end, and one that stops would hold its connection for ever.
+A head without end would take memory without end, and one that stops would hold its connection for ever. And when the
+server is told to end, a caller that keeps its connection busy is answered once more, and told that it was the last time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 64 * 2**10  # bytes of target and headers; other servers and proxies stop at 8 to 32 KiB
 HEAD_SECONDS = 30.0  # as long as a body may take
+BUSY_SECONDS = 1.0  # since an answer: its caller may be sending the next request at this moment
 
 
 class Connection(HttpToolsProtocol):
@@ -22,6 +24,8 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._head = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._answered = -BUSY_SECONDS
+        self._ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is waited for."""
@@ -65,6 +69,21 @@ class Connection(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
             raise ValueError("the head is too large")
         super().on_headers_complete()
+        if self._ending and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        """When that was is noted."""
+        super().on_response_complete()
+        self._answered = self.loop.time()
+
+    def shutdown(self) -> None:
+        """An idle connection ends at once, a busy one with its next answer, or when it has become idle."""
+        self._ending = True
+        if self.loop.time() < self._answered + BUSY_SECONDS:
+            self.loop.call_later(BUSY_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def _await_head(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)

@@ -71,6 +71,8 @@ class Package:
 
     name: str
     version: str
+    #: Its version, and what its manifest's bytes are known by: same revision, same content.
+    revision: str
     key: str
     runtime: Runtime
     task: Task
@@ -123,6 +125,7 @@ class Package:
         return cls(
             name=manifest["name"],
             version=manifest["version"],
+            revision=f"v{manifest['version']}-{hashlib.sha256(data).hexdigest()[:12]}",
             key=manifest["key"],
             runtime=manifest["runtime"],
             task=manifest["task"],

@@ -13,11 +13,12 @@ import httpx
 import pytest
 from onnx import TensorProto, helper
 
+from penstock.host.manifest import read_manifest
 from penstock_function import exchange
 from penstock_function.app import MAX_BODY, build
 from penstock_function.package import Package, PackageError
 from penstock_function.service import INLINE_BODY, MAX_LARGE, MAX_RECORDS, Service
-from tests.images.function.conftest import OPSETS, Client
+from tests.images.function.conftest import OPSETS, Client, MakePackage
 
 
 def test_one_record_gets_one_answer(client: Any, right: dict[str, Any]) -> None:
@@ -253,10 +254,12 @@ def test_other_paths_and_methods_are_refused_in_json(
     assert "is not served" in response.json()["error"]
 
 
-def test_health_names_the_model(client: Any) -> None:
-    """A proven function is ready and says which model it is."""
+def test_health_names_the_model(client: Any, make_package: MakePackage) -> None:
+    """A proven function is ready and says which model it is, by the revision that every target knows it by."""
+    _, revision = read_manifest(make_package())
     response = client.get("/health")
-    assert (response.status_code, response.json()["version"]) == (200, "7")
+    told = {"status": "ready", "name": "delays", "version": "7", "revision": revision, "key": "0123abc"}
+    assert (response.status_code, response.json()) == (200, told)
 
 
 def test_nothing_is_served_before_a_package(empty_client: Any, right: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -180,3 +181,29 @@ def test_a_request_in_work_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
             return await reader.read()
 
     assert b"HTTP/1.1 200" in asyncio.run(asyncio.wait_for(wait(), 60))
+
+
+def test_a_caller_that_is_busy_when_the_function_ends_loses_no_request(
+    served: Any, right: dict[str, Any]
+) -> None:
+    """Its next request is answered, with word that it was the last; a connection that has long been idle ends at once."""
+    asked = httpx.Client(base_url=served.url, timeout=20)
+    idle = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+    assert asked.post("/predict", json=right).headers.get("connection") != "close"
+    served.popen.send_signal(signal.SIGTERM)
+    assert idle.recv(1) == b""
+    last = asked.post("/predict", json=right)
+    assert (last.status_code, last.headers["connection"]) == (200, "close")
+    with pytest.raises(httpx.ConnectError):
+        asked.post("/predict", json=right)
+    assert served.popen.wait(10) == 0
+
+
+def test_a_busy_caller_that_asks_no_more_does_not_hold_the_function(
+    served: Any, right: dict[str, Any]
+) -> None:
+    """It ends a second later, well before what is in hand must be answered."""
+    asked = httpx.Client(base_url=served.url, timeout=20)
+    asked.post("/predict", json=right)
+    served.popen.send_signal(signal.SIGTERM)
+    assert served.popen.wait(5) == 0

@@ -12,6 +12,7 @@ import zipfile
 
 import pytest
 
+from penstock.host.manifest import read_manifest
 from penstock.signatures import PUBLIC_KEYS, SIGNING_KEY, generate, sign
 from tests.images.function_mleap.conftest import starting
 from tests.images.function_mleap.delays import RIGHT
@@ -82,7 +83,8 @@ def test_health_and_its_end(made, start):
         "127.0.0.1",
     )
     health = served.client.get("/health")
-    told = {"status": "ready", "name": "delays", "version": "7", "key": "0123abc"}
+    _, revision = read_manifest(made)
+    told = {"status": "ready", "name": "delays", "version": "7", "revision": revision, "key": "0123abc"}
     assert (health.status_code, health.json()) == (200, told)
     assert served.end() == (0, "", "")
 

@@ -25,6 +25,7 @@ import java.util.regex.Pattern;
 record FunctionPackage(
     String name,
     String version,
+    String revision,
     String key,
     List<Field> inputs,
     List<JsonNode> classes,
@@ -107,6 +108,7 @@ record FunctionPackage(
     return new FunctionPackage(
         manifest.get("name").textValue(),
         manifest.get("version").textValue(),
+        "v" + manifest.get("version").textValue() + "-" + sha256(described).substring(0, 12),
         manifest.get("key").textValue(),
         List.copyOf(inputs),
         List.copyOf(classes),

@@ -191,6 +191,7 @@ final class Server {
           ready.put("status", "ready");
           ready.put("name", served.name());
           ready.put("version", served.version());
+          ready.put("revision", served.revision());
           ready.put("key", served.key());
           return Reply.json(200, ready);
         })

@@ -1,0 +1,179 @@
+"""The API server of a cluster, as far as functions need it: manifests applied server-side, pods looked at, services asked.
+
+https://kubernetes.io/docs/reference/using-api/server-side-apply/
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+
+from penstock.targets import TargetError
+from penstock.targets.kubernetes.access import Access
+
+Object = Mapping[str, Any]
+
+#: Who owns the fields that we set.
+MANAGER: Final = "penstock"
+_KINDS: Final[Mapping[str, str]] = {
+    "Deployment": "apis/apps/v1/{}/deployments",
+    "EndpointSlice": "apis/discovery.k8s.io/v1/{}/endpointslices",
+    "HorizontalPodAutoscaler": "apis/autoscaling/v2/{}/horizontalpodautoscalers",
+    "NetworkPolicy": "apis/networking.k8s.io/v1/{}/networkpolicies",
+    "Pod": "api/v1/{}/pods",
+    "PodDisruptionBudget": "apis/policy/v1/{}/poddisruptionbudgets",
+    "Service": "api/v1/{}/services",
+}
+#: Of its own trouble; what we ask is the same however often it is asked.
+_AGAIN: Final = {429, 500, 503, 504}
+_PATIENCE: Final = 60.0
+_TIMEOUT: Final = httpx.Timeout(90.0, connect=10.0)
+
+
+class Api:
+    """One namespace. Every method raises TargetError, whose `status` is what the server answered with."""
+
+    def __init__(self, access: Access, namespace: str) -> None:
+        self.namespace = namespace
+        self._access = access
+        self._client = httpx.Client(base_url=access.server, verify=access.tls, timeout=_TIMEOUT)
+
+    def apply(self, manifest: Object) -> Object:
+        """Make an object as the manifest has it, or set of one that is there what the manifest says."""
+        return self._call(
+            "PATCH",
+            self._path(manifest["kind"], manifest["metadata"]["name"]),
+            params={"fieldManager": MANAGER, "force": "true"},
+            headers={"Content-Type": "application/apply-patch+yaml"},
+            content=json.dumps(manifest),
+        )
+
+    def merge(self, kind: str, name: str, patch: Object) -> Object:
+        """Set some fields of an object, which are then nobody's by a manifest."""
+        return self._call(
+            "PATCH",
+            self._path(kind, name),
+            params={"fieldManager": f"{MANAGER}-scale"},
+            headers={"Content-Type": "application/merge-patch+json"},
+            content=json.dumps(patch),
+        )
+
+    def get(self, kind: str, name: str) -> Object | None:
+        """An object; None where there is none."""
+        try:
+            return self._call("GET", self._path(kind, name))
+        except TargetError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def find(self, kind: str, labels: Mapping[str, str]) -> list[Object]:
+        """The objects that have all of these labels."""
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        return list(self._call("GET", self._path(kind), params={"labelSelector": selector})["items"])
+
+    def delete(self, kind: str, name: str) -> None:
+        """Take an object away, and what it owns after it; one that is not there is no error."""
+        try:
+            self._call("DELETE", self._path(kind, name), params={"propagationPolicy": "Background"})
+        except TargetError as error:
+            if error.status != 404:
+                raise
+
+    def printed(self, pod: str, lines: int, *, previous: bool = False) -> list[str]:
+        """The last lines that a pod's container printed, each after its time; none where there is no such container."""
+        params = {"tailLines": str(lines), "timestamps": "true", "previous": str(previous).lower()}
+        try:
+            return self._answer("GET", f"{self._path('Pod', pod)}/log", params=params).text.splitlines()
+        except TargetError as error:
+            if error.status in (400, 404):  # not begun yet, or not there any more
+                return []
+            raise
+
+    def ask(self, service: str, method: str, path: str, body: str | None = None) -> httpx.Response:
+        """What one of the pods behind a service answers, be it a refusal; asked once, by way of the API server."""
+        where = f"{self._path('Service', f'{service}:http')}/proxy/{path}"
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        answer = self._send(method, where, headers=headers, content=body)
+        if not answer.is_success and (said := _status(answer)):
+            status = answer.status_code
+            next_step = "deploy it first" if status == 404 else _next_step(status, self.namespace)
+            raise TargetError(f"{method} {where}: {status}: {said}", next_step=next_step, status=status)
+        return answer
+
+    def _path(self, kind: str, name: str | None = None) -> str:
+        place = "/" + _KINDS[kind].format(f"namespaces/{self.namespace}")
+        return place if name is None else f"{place}/{name}"
+
+    def _call(self, method: str, path: str, **request: Any) -> Object:
+        answer = self._answer(method, path, **request)
+        found = _json(answer)
+        if not found:
+            raise TargetError(
+                f"{method} {path}: {answer.text[:200]!r}, expected an object",
+                next_step=f"see that {self._access.server} is a cluster's API server",
+            )
+        return found
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The answer, a success; asked again while that may help."""
+        deadline, pause = time.monotonic() + _PATIENCE, 0.2
+        while True:
+            over = time.monotonic() + pause > deadline
+            try:
+                answer = self._send(method, path, **request)
+            except TargetError:
+                if over:
+                    raise
+            else:
+                if answer.is_success:
+                    return answer
+                if answer.status_code not in _AGAIN or over:
+                    status, said = answer.status_code, _status(answer) or answer.text[:200]
+                    raise TargetError(
+                        f"{method} {path}: {status}: {said}",
+                        next_step=_next_step(status, self.namespace),
+                        status=status,
+                    )
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (clients that came together must not do so again)
+            pause = min(pause * 2, 5.0)
+
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **request: Any
+    ) -> httpx.Response:
+        token = self._access.token()
+        told = {} if token is None else {"Authorization": f"Bearer {token}"}
+        try:
+            return self._client.request(method, path, headers={**(headers or {}), **told}, **request)
+        except httpx.HTTPError as error:
+            raise TargetError(
+                f"the cluster's API server {self._access.server} did not answer {method} {path}: {error or type(error).__name__}",
+                next_step="see that it is reached from here, then run again: what was done is kept",
+            ) from error
+
+
+def _next_step(status: int, namespace: str) -> str | None:
+    return {
+        401: "see who the kubeconfig, or the pod's service account, says that we are",
+        403: f"give who deploys the rights of deploy/functions in {namespace}",
+        404: f"see that the namespace {namespace} is there: deploy/functions makes one",
+    }.get(status)
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _status(answer: httpx.Response) -> str:
+    """The API server's own sentence; nothing where the answer is somebody else's."""
+    found = _json(answer)
+    return str(found.get("message", "")) if found.get("kind") == "Status" else ""

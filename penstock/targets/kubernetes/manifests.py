@@ -1,0 +1,275 @@
+"""What a function is on Kubernetes: of each revision a Deployment with its bounds, of each function a Service and a policy.
+
+Names: the function's, in small letters and with - for _; a revision's ends with the twelve digits that it ends with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from penstock.host.manifest import Manifest
+from penstock.targets import TargetError
+
+Object = dict[str, Any]
+
+PORT: Final = 8080  # images/Dockerfile
+_USER: Final = 10001  # images/Dockerfile
+#: A service's name is a DNS label (RFC 1035), and a version is the value of a label.
+_NAME: Final = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_VALUE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_KIND: Final = {"app.kubernetes.io/name": "penstock-function", "app.kubernetes.io/managed-by": "penstock"}
+_FUNCTION: Final = "app.kubernetes.io/instance"
+SHORT: Final = "penstock/revision"
+#: As an annotation the whole of it, which may be longer than a label.
+REVISION: Final = "penstock/revision"
+SINCE: Final = "penstock/since"
+#: Until the nodes know that the pods are none of the service's any more: what still comes meanwhile is answered.
+_SETTLE_SECONDS: Final = 10
+#: Of this the runtime takes 10 to answer what is in hand (penstock_function).
+_GRACE_SECONDS: Final = 45
+#: By what a function may be scaled: the metrics that the cluster's adapter makes of the runtime's (docs/targets.md).
+METRICS: Final[Mapping[str, str]] = {
+    "requests": "penstock_requests_per_second",
+    "latency": "penstock_request_seconds_p95",
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a function's pods are: how many at least and at most, scaled by a metric to a value, and what one may have."""
+
+    least: int = 2
+    most: int = 2
+    metric: str | None = None
+    value: str = ""
+    cpu: str = "250m"
+    memory: str = "512Mi"
+    public_keys: str = ""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision of a function, and the image that is its package."""
+
+    function: str
+    version: str
+    revision: str
+    image: str
+
+    @property
+    def name(self) -> str:
+        """Of its Deployment, and of what belongs to that."""
+        return revision_name(self.function, self.revision)
+
+
+def object_name(function: str) -> str:
+    """The name of a function's objects."""
+    return function.lower().replace("_", "-")
+
+
+def revision_name(function: str, revision: str) -> str:
+    """The name of a revision's objects."""
+    return f"{object_name(function)}-{revision[-12:]}"
+
+
+def check(manifest: Manifest) -> None:
+    """Refuse a function that cannot be named here. Raises TargetError."""
+    if not _NAME.fullmatch(object_name(manifest.name)):
+        raise TargetError(
+            f"the function {manifest.name} cannot be a service of Kubernetes: expected a letter, then letters, digits,"
+            " - and _, and no - or _ at the end",
+            next_step="name it otherwise: function={'name': ...}",
+        )
+    if not _VALUE.fullmatch(manifest.version):
+        raise TargetError(
+            f"the version {manifest.version} cannot be a label of Kubernetes: expected at most 63 characters of A-Z a-z 0-9 _ . -",
+            next_step="register it again: versions of the registry are numbers",
+        )
+
+
+def of_function(function: str) -> dict[str, str]:
+    """The labels of all that belongs to a function."""
+    return {**_KIND, _FUNCTION: function}
+
+
+def function_of(found: Mapping[str, Any]) -> str | None:
+    """The function that an object belongs to; None where it is not ours."""
+    labels = found["metadata"].get("labels") or {}
+    return labels.get(_FUNCTION) if _KIND.items() <= labels.items() else None
+
+
+def of_revision(function: str, revision: str) -> dict[str, str]:
+    """The labels of a revision's pods."""
+    return {**of_function(function), SHORT: revision[-12:]}
+
+
+def deployment(made: Revision, shape: Shape) -> Object:
+    """The pods of a revision. How many there are is not said here: routing and scaling do."""
+    labels = {**of_revision(made.function, made.revision), "app.kubernetes.io/version": made.version}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": made.name,
+            "labels": {**labels, "app.kubernetes.io/part-of": "penstock"},
+            "annotations": {REVISION: made.revision},
+        },
+        "spec": {
+            "selector": {"matchLabels": of_revision(made.function, made.revision)},
+            "revisionHistoryLimit": 1,
+            # A new function image for the same package: the old pods go once the new ones are ready.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {
+                "metadata": {
+                    "labels": labels,
+                    "annotations": {
+                        "prometheus.io/scrape": "true",
+                        "prometheus.io/port": str(PORT),
+                        "prometheus.io/path": "/metrics",
+                    },
+                },
+                "spec": _pod(made, shape),
+            },
+        },
+    }
+
+
+def _pod(made: Revision, shape: Shape) -> Object:
+    """Admitted where Pod Security is `restricted`; it may do nothing in the cluster, and writes nothing."""
+    keys = [{"name": "PENSTOCK_PUBLIC_KEYS", "value": shape.public_keys}] if shape.public_keys else []
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": key,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": of_revision(made.function, made.revision)},
+            }
+            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+        ],
+        "containers": [
+            {
+                "name": "function",
+                "image": made.image,
+                "env": keys,
+                "ports": [{"name": "http", "containerPort": PORT}],
+                "resources": {
+                    "requests": {"cpu": shape.cpu, "memory": shape.memory},
+                    "limits": {"memory": shape.memory},
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                # The runtime listens once it has given its samples' answers.
+                "startupProbe": _probe(period=1, failures=120),
+                "readinessProbe": _probe(period=2, failures=3),
+                "livenessProbe": _probe(period=10, failures=6),
+                "lifecycle": {"preStop": {"sleep": {"seconds": _SETTLE_SECONDS}}},
+            }
+        ],
+    }
+
+
+def _probe(*, period: int, failures: int) -> Object:
+    asked = {"httpGet": {"path": "/health", "port": "http"}}
+    return {**asked, "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures}
+
+
+def bounds(made: Revision, shape: Shape, owner: Mapping[str, Any]) -> list[Object]:
+    """What keeps a revision's pods many enough; gone with its Deployment, which is the `owner`."""
+    about = {
+        "name": made.name,
+        "labels": {**of_revision(made.function, made.revision), "app.kubernetes.io/part-of": "penstock"},
+        "ownerReferences": [
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": made.name,
+                "uid": owner["metadata"]["uid"],
+            }
+        ],
+    }
+    found = [
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": about,
+            "spec": {
+                "maxUnavailable": 1,
+                "selector": {"matchLabels": of_revision(made.function, made.revision)},
+                # One that does not answer must not keep a node from being emptied.
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            },
+        }
+    ]
+    if shape.metric is not None:
+        found.append(
+            {
+                "apiVersion": "autoscaling/v2",
+                "kind": "HorizontalPodAutoscaler",
+                "metadata": about,
+                "spec": {
+                    "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": made.name},
+                    "minReplicas": shape.least,
+                    "maxReplicas": shape.most,
+                    "metrics": [
+                        {
+                            "type": "Pods",
+                            "pods": {
+                                "metric": {"name": METRICS[shape.metric]},
+                                "target": {"type": "AverageValue", "averageValue": shape.value},
+                            },
+                        }
+                    ],
+                },
+            }
+        )
+    return found
+
+
+def network_policy(function: str) -> Object:
+    """A function's pods are called on their one port, and call nobody."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": object_name(function),
+            "labels": {**of_function(function), "app.kubernetes.io/part-of": "penstock"},
+        },
+        "spec": {
+            "podSelector": {"matchLabels": of_function(function)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"ports": [{"port": PORT, "protocol": "TCP"}]}],
+        },
+    }
+
+
+def service(function: str, revision: str, since: str) -> Object:
+    """The live name, which selects one revision's pods: to move it is to change one field of one object."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": object_name(function),
+            "labels": {**of_function(function), "app.kubernetes.io/part-of": "penstock"},
+            "annotations": {REVISION: revision, SINCE: since},
+        },
+        "spec": {
+            "selector": of_revision(function, revision),
+            "ports": [{"name": "http", "port": 80, "targetPort": "http", "appProtocol": "http"}],
+        },
+    }

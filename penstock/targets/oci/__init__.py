@@ -1,0 +1,1 @@
+"""Images in an OCI registry, without a builder or a daemon."""

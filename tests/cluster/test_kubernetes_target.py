@@ -1,0 +1,463 @@
+"""Functions on Kubernetes itself: the contract of all targets, a switch under load, and what the cluster refuses.
+
+All of it is done by an account with the rights of deploy/functions and no others, in a namespace that enforces `restricted`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from kubernetes import client, config
+from kubernetes.utils import create_from_dict
+
+from penstock.targets import Target, TargetError, open_target
+from penstock.targets.kubernetes import access
+from penstock.targets.kubernetes import target as module
+from penstock.targets.oci.reference import Reference
+from penstock.targets.package_image import append
+from penstock.targets.sending import contents
+from tests.cluster.stand import BASE_IMAGE, manifests, registry
+from tests.penstock.conftest import MakeFunction, make_function  # noqa: F401 (a fixture)
+
+# The contract's cases, on the target below.
+from tests.penstock.targets.test_contract import (  # noqa: F401
+    test_a_command_line_asks_it,
+    test_a_folder_that_is_no_package,
+    test_a_function_from_its_package_to_its_removal,
+    test_a_package_that_fails_its_proof_leaves_all_as_it_was,
+    test_a_record_that_does_not_fit_names_its_column,
+    test_the_same_package_twice_is_one_revision,
+    test_two_functions_do_not_mix,
+    test_what_is_not_there_is_a_404,
+)
+from tests.servers import free_port, until
+
+pytestmark = [pytest.mark.cluster]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace for functions, who deploys there, and the function image."""
+
+    core: client.CoreV1Api
+    namespace: str
+    kubeconfig: str
+    image: str
+
+    def pods(self, revision: str) -> list[Any]:
+        """Those of a revision."""
+        selector = f"penstock/revision={revision[-12:]}"
+        return list(self.core.list_namespaced_pod(self.namespace, label_selector=selector).items)
+
+    def staying(self, revision: str) -> list[Any]:
+        """Those that have not been told to end."""
+        return [pod for pod in self.pods(revision) if pod.metadata.deletion_timestamp is None]
+
+    def kinds(self) -> Counter[str]:
+        """What there is of ours."""
+        apps, policy = client.AppsV1Api(), client.PolicyV1Api()
+        found = {
+            "Deployment": apps.list_namespaced_deployment,
+            "Service": self.core.list_namespaced_service,
+            "NetworkPolicy": client.NetworkingV1Api().list_namespaced_network_policy,
+            "PodDisruptionBudget": policy.list_namespaced_pod_disruption_budget,
+            "HorizontalPodAutoscaler": client.AutoscalingV2Api().list_namespaced_horizontal_pod_autoscaler,
+        }
+        return Counter({kind: len(ask(self.namespace).items) for kind, ask in found.items()})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """It is there for these tests, and gone after them."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail("no cluster: set KUBECONFIG to that of kind, minikube or a real one")
+    config.load_kube_config()
+    core = client.CoreV1Api()
+    name = f"penstock-functions-{secrets.token_hex(3)}"
+    account = (each for each in manifests(name) if each["metadata"]["name"] == "penstock-deployer")
+    try:
+        for each in [*manifests(name, "functions"), *account]:
+            create_from_dict(core.api_client, each)
+        until(
+            lambda: bool(
+                core.list_namespaced_service_account(name, field_selector="metadata.name=default").items
+            )
+        )
+        path = tmp_path_factory.mktemp("deployer") / "kubeconfig"
+        path.write_text(yaml.safe_dump(as_deployer(core, name)))
+        yield Place(core, name, str(path), function_image())
+    finally:
+        core.delete_namespace(name)
+
+
+def as_deployer(core: client.CoreV1Api, namespace: str) -> dict[str, Any]:
+    """The kubeconfig of the account that deploys."""
+    token = core.create_namespaced_service_account_token(
+        "penstock-deployer", namespace, {"spec": {}}
+    ).status.token
+    found: dict[str, Any] = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+    return {
+        **found,
+        "users": [{"name": "deployer", "user": {"token": token}}],
+        "contexts": [
+            {"name": each["name"], "context": {**each["context"], "user": "deployer"}}
+            for each in found["contexts"]
+        ],
+    }
+
+
+def function_image() -> str:
+    """The function image of this checkout, where the cluster pulls from."""
+    base = os.environ.get(BASE_IMAGE)
+    command = [
+        sys.executable,
+        "-m",
+        "penstock",
+        "image",
+        "room",
+        "function",
+        "--registry",
+        registry(),
+        "--json",
+    ]
+    made = subprocess.run(
+        [*command, *(["--base-image", base] if base else [])], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+    return str(json.loads(made.stdout)["image"])
+
+
+@pytest.fixture
+def environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """What says that functions are there, of one small pod each."""
+    for name, value in {
+        "KUBECONFIG": place.kubeconfig,
+        "PENSTOCK_KUBERNETES_NAMESPACE": place.namespace,
+        "PENSTOCK_KUBERNETES_IMAGE": place.image,
+        "PENSTOCK_KUBERNETES_REPLICAS": "1",
+        "PENSTOCK_KUBERNETES_CPU": "50m",
+        "PENSTOCK_KUBERNETES_MEMORY": "256Mi",
+        "PENSTOCK_REGISTRY": f"{registry()}/fn",
+        "PENSTOCK_INSECURE_REGISTRIES": registry().partition("/")[0],
+    }.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+@pytest.fixture
+def target(place: Place, environment: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Target]:
+    """The target, whose functions callers find by `kubectl proxy`; all of it is gone after the test."""
+    with proxy() as url:
+        services = f"{url}/api/v1/namespaces/{place.namespace}/services"
+        environment.setenv("PENSTOCK_KUBERNETES_URL", f"{services}/{{name}}:http/proxy")
+        made = open_target("kubernetes", tmp_path)
+        made.prepare()
+        yield made
+        for name in ("shift", "shift-back"):
+            made.remove(name)
+    until(lambda: place.kinds().total() == 0)
+
+
+@contextmanager
+def proxy() -> Iterator[str]:
+    """The API server on loopback, as whoever KUBECONFIG says."""
+    port = free_port()
+    process = subprocess.Popen(["kubectl", "proxy", f"--port={port}"], stdout=subprocess.DEVNULL)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def again(environment: pytest.MonkeyPatch, tmp_path: Path, **settings: str) -> Target:
+    """The target by other settings."""
+    for name, value in settings.items():
+        environment.setenv(f"PENSTOCK_{name}", value)
+    return open_target("kubernetes", tmp_path)
+
+
+# -- images -------------------------------------------------------------------------------------------------------
+
+
+def test_a_real_registry_takes_over_what_is_below(
+    place: Place,
+    environment: pytest.MonkeyPatch,
+    make_function: MakeFunction,  # noqa: F811
+) -> None:
+    """Into a repository that was not there, without sending it: the same digest again, and another repository's too."""
+    package = contents(make_function(1))
+    fresh = f"{registry()}/fresh-{secrets.token_hex(3)}"
+    begun = time.monotonic()
+    image = append(package, place.image, fresh)
+    assert time.monotonic() - begun < 10
+    assert append(package, place.image, fresh) == image
+    assert append(package, place.image, f"{fresh}-2").partition("@")[2] == image.partition("@")[2]
+    found = Reference.parse(image)
+    url = f"http://{found.host}/v2/{found.repository}/manifests/{found.version}"
+    accepted = (
+        "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+    )
+    manifest = httpx.get(url, headers={"Accept": accepted}).json()
+    assert manifest["layers"][-1]["size"] < 50_000 < sum(each["size"] for each in manifest["layers"][:-1])
+
+
+# -- switching ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Load:
+    """Callers that ask the live name until they are told to stop: some on one connection, some on a new one each time."""
+
+    url: str
+    answers: Counter[str]
+    failures: list[str]
+    over: threading.Event
+
+    def ask(self, keeps: bool) -> None:
+        """One caller."""
+        kept = httpx.Client(timeout=10, trust_env=False)
+        while not self.over.is_set():
+            try:
+                answer = kept.post(
+                    self.url, json={"x": 2.0}, headers={} if keeps else {"Connection": "close"}
+                )
+                self.answers[answer.json()["version"]] += 1
+                if answer.status_code != 200 or answer.json()["prediction"] != 2.0 + int(
+                    answer.json()["version"]
+                ):
+                    self.failures.append(answer.text)
+            except (httpx.HTTPError, ValueError, KeyError) as error:
+                self.failures.append(repr(error))
+            time.sleep(0.01)
+
+
+def answers(url: str) -> bool:
+    """Whether anybody does."""
+    try:
+        return httpx.get(url, timeout=10, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@contextmanager
+def load(place: Place, name: str) -> Iterator[Load]:
+    """Four callers of a function's service, once the node leads there."""
+    service = place.core.read_namespaced_service(name, place.namespace)
+    made = Load(f"http://{service.spec.cluster_ip}/predict", Counter(), [], threading.Event())
+    until(lambda: answers(f"http://{service.spec.cluster_ip}/health"))
+    callers = [threading.Thread(target=made.ask, args=(keeps,)) for keeps in (True, False) * 2]
+    for each in callers:
+        each.start()
+    try:
+        yield made
+    finally:
+        made.over.set()
+        for each in callers:
+            each.join()
+
+
+def test_a_switch_under_load_loses_no_request(
+    place: Place,
+    target: Target,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+    make_function: MakeFunction,  # noqa: F811
+) -> None:
+    """There and, once the old pods have drained and gone, back: each request gets the answer of one version or the other."""
+    target = again(environment, tmp_path, KUBERNETES_REPLICAS="2")
+    first = target.put(make_function(1))
+    target.route("shift", first)
+    second = target.put(make_function(2))
+    with load(place, "shift") as asked:
+        until(lambda: asked.answers["1"] > 50)
+        target.route("shift", second)
+        until(lambda: asked.answers["2"] > 50)
+        status = {each.revision: each.state for each in target.status("shift").revisions}
+        assert status == {first: "draining", second: "ready"}
+        until(lambda: not place.pods(first))
+        target.route("shift", first)
+        told = asked.answers["1"]
+        until(lambda: asked.answers["1"] > told + 50)
+    assert asked.failures == []
+    assert asked.answers.total() > 500
+
+
+def test_a_revision_that_cannot_run_is_refused_with_the_clusters_reason_and_the_old_one_serves(
+    place: Place,
+    target: Target,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+    make_function: MakeFunction,  # noqa: F811
+) -> None:
+    """No node for it, no room in the quota, nothing that runs in its image: what it made is gone, and no request failed."""
+    first = target.put(make_function(1))
+    target.route("shift", first)
+    before = place.kinds()
+    with load(place, "shift") as asked:
+        hungry = again(environment, tmp_path, KUBERNETES_CPU="999")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_READY_SECONDS", 5.0)
+            with pytest.raises(
+                TargetError, match=r"no node takes it: .*Insufficient cpu.*PENSTOCK_KUBERNETES_CPU"
+            ):
+                hungry.put(make_function(2))
+
+        quota = {"metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}}
+        place.core.create_namespaced_resource_quota(place.namespace, quota)
+        try:
+            until(
+                lambda: bool(place.core.read_namespaced_resource_quota("full", place.namespace).status.hard)
+            )
+            with pytest.raises(TargetError, match=r"no pod can be made: .*exceeded quota"):
+                target.put(make_function(2))
+        finally:
+            place.core.delete_namespaced_resource_quota("full", place.namespace)
+
+        base = os.environ.get(BASE_IMAGE, "docker.io/library/python:3.11-slim-bookworm")
+        with pytest.raises(TargetError, match=r"did not become ready on Kubernetes: "):
+            again(environment, tmp_path, KUBERNETES_CPU="50m", KUBERNETES_IMAGE=base).put(make_function(2))
+    assert asked.failures == []
+    assert asked.answers.keys() == {"1"}
+    assert place.kinds() == before
+    assert [each.revision for each in target.status("shift").revisions] == [first]
+
+
+# -- what is there ------------------------------------------------------------------------------------------------
+
+
+def test_pods_are_admitted_where_pod_security_is_restricted_and_are_nobody(
+    place: Place,
+    target: Target,
+    make_function: MakeFunction,  # noqa: F811
+) -> None:
+    """The very image by digest, without a token, on a root that cannot be written."""
+    revision = target.put(make_function(1))
+    (pod,) = place.staying(revision)
+    (container,) = pod.spec.containers
+    assert "@sha256:" in container.image
+    assert pod.spec.automount_service_account_token is False
+    assert container.volume_mounts is None
+    assert container.security_context.read_only_root_filesystem is True
+
+
+def test_budget_policy_and_autoscaler_are_admitted_and_not_tried(
+    place: Place,
+    target: Target,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+    make_function: MakeFunction,  # noqa: F811
+) -> None:
+    """A cluster of one node without metrics and without a plugin for policies cannot show what they do."""
+    target = again(environment, tmp_path, KUBERNETES_REPLICAS="1-3", KUBERNETES_SCALE_ON="requests=100")
+    revision = target.put(make_function(1))
+    target.route("shift", revision)
+    one = ("Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "HorizontalPodAutoscaler")
+    assert place.kinds() == dict.fromkeys(one, 1)
+    (scaler,) = client.AutoscalingV2Api().list_namespaced_horizontal_pod_autoscaler(place.namespace).items
+    assert (scaler.spec.min_replicas, scaler.spec.max_replicas) == (1, 3)
+    deployment = scaler.spec.scale_target_ref.name
+    client.AppsV1Api().patch_namespaced_deployment_scale(
+        deployment, place.namespace, {"spec": {"replicas": 2}}
+    )
+    target.put(make_function(1))
+    assert len(place.staying(revision)) == 2, "the autoscaler's number stays"
+
+
+def test_what_somebody_else_named_so_is_left_alone(
+    place: Place,
+    target: Target,
+    make_function: MakeFunction,  # noqa: F811
+) -> None:
+    """A service that is not ours, and a function whose name is ours but for its letters."""
+    target.put(make_function(1))
+    service = {"metadata": {"name": "shift"}, "spec": {"ports": [{"port": 1}]}}
+    place.core.create_namespaced_service(place.namespace, service)
+    try:
+        with pytest.raises(TargetError, match=r"the Service shift .* belongs to nobody that we know"):
+            target.status("shift")
+    finally:
+        place.core.delete_namespaced_service("shift", place.namespace)
+    with pytest.raises(TargetError, match="belongs to the function shift, and Shift needs that name"):
+        target.put(make_function(1, "Shift"))
+
+
+def test_what_a_function_printed_is_read_back(
+    target: Target,
+    make_function: MakeFunction,  # noqa: F811
+) -> None:
+    """Of its pods' logs, the newest last, and no more lines than were asked for."""
+    target.route("shift", target.put(make_function(1)))
+    printed = target.logs("shift")
+    assert any('"event":"ready"' in line for line in printed)
+    assert target.logs("shift", 1) == printed[-1:]
+
+
+def test_the_deployer_may_do_this_and_nothing_else(place: Place) -> None:
+    """It reads no secret, and looks into no pod."""
+    account = f"system:serviceaccount:{place.namespace}:penstock-deployer"
+    for verb, resource in (
+        ("get", "secrets"), ("list", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("create", "rolebindings"),
+        ("get", "configmaps"), ("create", "serviceaccounts/token"),
+    ):  # fmt: skip
+        kind, _, part = resource.partition("/")
+        where = {"namespace": place.namespace, "verb": verb, "resource": kind, "subresource": part}
+        review = {"spec": {"user": account, "resourceAttributes": where}}
+        assert not client.AuthorizationV1Api().create_subject_access_review(review).status.allowed
+
+
+def test_a_service_account_deploys_without_a_kubeconfig(
+    place: Place,
+    target: Target,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+    make_function: MakeFunction,  # noqa: F811
+) -> None:
+    """By the files that a pod has, and without the library that the job image has not."""
+    found = yaml.safe_load(Path(place.kubeconfig).read_text())
+    cluster, user = found["clusters"][0]["cluster"], found["users"][0]["user"]
+    server, account = httpx.URL(cluster["server"]), tmp_path / "account"
+    account.mkdir()
+    (account / "token").write_text(user["token"])
+    (account / "ca.crt").write_bytes(authority(cluster))
+    environment.delenv("KUBECONFIG")
+    environment.setenv("KUBERNETES_SERVICE_HOST", server.host)
+    environment.setenv("KUBERNETES_SERVICE_PORT", str(server.port or 443))
+    environment.setattr(access, "_ACCOUNT", account)
+    environment.setitem(sys.modules, "kubernetes", None)
+    in_pod = open_target("kubernetes", tmp_path)
+    in_pod.route("shift", in_pod.put(make_function(1)))
+    assert in_pod.invoke("shift", {"x": 2.0})["prediction"] == 3.0
+
+
+def authority(cluster: dict[str, str]) -> bytes:
+    """Whom a kubeconfig trusts."""
+    data = cluster.get("certificate-authority-data")
+    return base64.b64decode(data) if data else Path(cluster["certificate-authority"]).read_bytes()
+
+
+def test_who_has_no_rights_is_told_which(
+    place: Place,
+    environment: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """In another namespace than that of functions."""
+    with pytest.raises(TargetError, match=r"403: .*cannot list.*deploy/functions in default") as caught:
+        again(environment, tmp_path, KUBERNETES_NAMESPACE="default").prepare()
+    assert caught.value.status == 403
