@@ -118,7 +118,8 @@ class Package:
         Raises:
             PackageError: nobody trusted signed it, the manifest is wrong (every fault is named) or a digest differs.
         """
-        manifest = _manifest(read, keys)
+        data = read(MANIFEST)
+        manifest = _manifest(data, read, keys)
         content = {name: _packaged(read, manifest, name) for name in manifest["files"]}
         steps = manifest.get("steps") or [SCORE]
         place = steps.index(SCORE)
@@ -149,7 +150,7 @@ def read_step(step: str, read: Callable[[str], bytes], keys: Sequence[VerifyKey]
     Raises:
         PackageError: also where the package has no such step.
     """
-    manifest = _manifest(read, keys)
+    manifest = _manifest(read(MANIFEST), read, keys)
     if source_of(step) not in manifest["files"]:
         raise PackageError(f"{MANIFEST} has no step {step!r:.80}")
     return _packaged(read, manifest, source_of(step)), float(manifest["tolerance"])
@@ -170,8 +171,7 @@ def is_step_file(name: str) -> bool:
     return bool(_STEP_FILE.fullmatch(name))
 
 
-def _manifest(read: Callable[[str], bytes], keys: Sequence[VerifyKey]) -> dict[str, Any]:
-    data = read(MANIFEST)
+def _manifest(data: bytes, read: Callable[[str], bytes], keys: Sequence[VerifyKey]) -> dict[str, Any]:
     if keys:
         _check_signature(data, read, keys)
     manifest = _json_object(data, MANIFEST)
