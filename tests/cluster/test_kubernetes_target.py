@@ -26,6 +26,7 @@ import yaml
 from kubernetes import client, config
 from kubernetes.utils import create_from_dict
 
+from penstock.spec.function import Function
 from penstock.targets import Target, TargetError, open_target
 from penstock.targets.kubernetes import access
 from penstock.targets.kubernetes import target as module
@@ -166,7 +167,7 @@ def target(place: Place, environment: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     with proxy() as url:
         services = f"{url}/api/v1/namespaces/{place.namespace}/services"
         environment.setenv("PENSTOCK_KUBERNETES_URL", f"{services}/{{name}}:http/proxy")
-        made = open_target("kubernetes", tmp_path)
+        made = open_target(Function(target="kubernetes"), tmp_path)
         made.prepare()
         yield made
         for name in ("shift", "shift-back"):
@@ -190,7 +191,7 @@ def again(environment: pytest.MonkeyPatch, tmp_path: Path, **settings: str) -> T
     """The target by other settings."""
     for name, value in settings.items():
         environment.setenv(f"PENSTOCK_{name}", value)
-    return open_target("kubernetes", tmp_path)
+    return open_target(Function(target="kubernetes"), tmp_path)
 
 
 # -- images -------------------------------------------------------------------------------------------------------
@@ -441,7 +442,7 @@ def test_a_service_account_deploys_without_a_kubeconfig(
     environment.setenv("KUBERNETES_SERVICE_PORT", str(server.port or 443))
     environment.setattr(access, "_ACCOUNT", account)
     environment.setitem(sys.modules, "kubernetes", None)
-    in_pod = open_target("kubernetes", tmp_path)
+    in_pod = open_target(Function(target="kubernetes"), tmp_path)
     in_pod.route("shift", in_pod.put(make_function(1)))
     assert in_pod.invoke("shift", {"x": 2.0})["prediction"] == 3.0
 
