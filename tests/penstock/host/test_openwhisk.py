@@ -14,7 +14,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from functools import partialmethod
@@ -79,8 +79,13 @@ class Guest:
 
 def processes(state: Path) -> list[psutil.Process]:
     """Those that run functions of a host's folder."""
-    found = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
-    return [each for each in found if is_one(each.cmdline()) and str(state) in " ".join(each.cmdline())]
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            command = child.cmdline()  # of a zombie: nothing
+            if is_one(command) and str(state) in " ".join(command):
+                found.append(child)
+    return found
 
 
 @pytest.fixture(scope="module")
