@@ -32,6 +32,8 @@ IMPORTED = {
     "job": "pyspark",
     "machine": "mlflow.server",
 }
+#: A folder in memory that the images' user may write to, and nothing else may be.
+SCRATCH = "/scratch:uid=10001,gid=10001"
 ABSENT = {
     "function": "grpc",
     "function-grpc": "penstock",
@@ -126,7 +128,7 @@ def test_a_mounted_package_is_served(room: Callable[[str], str], tmp_path: Path)
 def test_a_mounted_package_is_served_by_a_jvm(room: Callable[[str], str], tmp_path: Path) -> None:
     """So does that of the runtime in Java, which needs a folder in memory."""
     folder = package(tmp_path / "package", linear_bundle({"distance": 2.0}), KINDS, SAMPLES)
-    with serving(room("function-mleap"), folder, "--tmpfs", "/scratch") as ask:
+    with serving(room("function-mleap"), folder, "--tmpfs", SCRATCH) as ask:
         assert ask({"distance": 3.0})["prediction"] == 6.0
 
 
@@ -142,7 +144,7 @@ def test_jobs_have_the_runtime_in_java(room_name: str, room: Callable[[str], str
         "    print(it.score_columns({'distance': numpy.array([3.0])})['prediction'].tolist())"
     )
     said = docker(
-        "run", "--rm", "--read-only", "--tmpfs", "/scratch", "--volume", f"{folder}:/package:ro",
+        "run", "--rm", "--read-only", "--tmpfs", SCRATCH, "--volume", f"{folder}:/package:ro",
         room(room_name), "-c", judge,
     )  # fmt: skip
     assert said.splitlines()[-1] == "[6.0]"
