@@ -21,7 +21,7 @@ _API: Final = "/api/2.0/mlflow"
 #: What is said of the server in the environment, and understood here; MLflow knows more.
 _KNOWN: Final = ("URI", "USERNAME", "PASSWORD", "TOKEN")
 _OF_SERVER: Final = "MLFLOW_TRACKING_"
-_ELSEWHERE: Final = ("MLFLOW_WORKSPACE",)
+_WORKSPACE: Final = "MLFLOW_WORKSPACE"
 _PAGE: Final = 1000
 _SECONDS: Final = 30.0
 
@@ -78,8 +78,8 @@ def _credentials() -> dict[str, Any]:
         for name, value in os.environ.items()
         if name.startswith(_OF_SERVER)
     }
-    more = [name for name in _ELSEWHERE if name in os.environ]
-    if more or not said.keys() <= set(_KNOWN) or Path("~/.mlflow/credentials").expanduser().exists():
+    elsewhere = _WORKSPACE in os.environ or Path("~/.mlflow/credentials").expanduser().exists()
+    if elsewhere or not said.keys() <= set(_KNOWN):
         raise LeftToMLflow("the environment says more of the server than is understood here")
     if said.get("USERNAME") and said.get("PASSWORD"):
         return {"auth": (said["USERNAME"], said["PASSWORD"])}

@@ -20,6 +20,7 @@ from penstock.host.state import HostRecord
 from penstock.processes import Process, ProcessError
 from penstock.spec.function import Function
 from penstock.targets import Status, TargetError
+from penstock.targets.asking import object_in
 from penstock.targets.sending import as_json, zipped
 
 #: Where a person finds the host unless told otherwise.
@@ -134,12 +135,10 @@ class EmbeddedTarget:
         """Whether that very host answers, and no stranger on the port that it had."""
         try:
             answer = self._client.get(f"{record.url}/health", timeout=5.0)
-            found = answer.json()
-        except (httpx.HTTPError, ValueError):
+        except httpx.HTTPError:
             return False
-        return bool(
-            isinstance(found, dict) and (found.get("pid"), found.get("birth")) == (record.pid, record.birth)
-        )
+        found = object_in(answer) or {}
+        return (found.get("pid"), found.get("birth")) == (record.pid, record.birth)
 
     # -- the functions --------------------------------------------------------------------------------------
 
@@ -264,11 +263,8 @@ def _process(record: HostRecord) -> Process:
 
 
 def _reason(answer: httpx.Response) -> tuple[str, str | None]:
-    try:
-        body = answer.json()
-    except ValueError:
-        return answer.text[:200], None
-    if not isinstance(body, dict) or "error" not in body:
+    body = object_in(answer) or {}
+    if "error" not in body:
         return answer.text[:200], None
     faults = f" {body['faults']}" if body.get("faults") else ""
     return f"{body['error']}{faults}", body.get("next_step")

@@ -38,7 +38,8 @@ class PodStageOperator(KubernetesPodOperator):
     """Takes one step of the chain: reuses what is there, else starts the stage's job as a pod and waits for it.
 
     The decision to reuse is made before a pod exists. A job of seconds is waited for in the worker, as the way over the
-    triggerer and into another worker takes seconds; a longer one deferred, without a worker. Airflow's section `[penstock]` says where pods run.
+    triggerer and into another worker takes seconds; a longer one deferred, without a worker. Airflow's section
+    `[penstock]` says where pods run.
     """
 
     ui_color = "#dcfce7"
@@ -80,28 +81,27 @@ class PodStageOperator(KubernetesPodOperator):
         self.hold = conf.getfloat("penstock", "hold", fallback=10.0)
         self.operator_extra_links = buttons(pipeline, self.task_id)
         self.links: Mapping[str, str] = {}
+        # Whether this very try begins a pod, and once that has ended its name and how it died, where it did.
+        self._begins = False
+        self._ended: tuple[str, Outcome | None] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """The entry's state, why and keys; defers while a pod runs."""
-        begun = False
-
-        def begin(chain: Chain, request: Request) -> Outcome:
-            nonlocal begun
-            begun = True
-            return self._begin(chain, context, request)
-
         try:
-            return self._step(context, begin)
+            return self._step(context, lambda chain, request: self._begin(chain, context, request))
         finally:
-            if not begun and context["ti"].try_number > 1:
+            if not self._begins and context["ti"].try_number > 1:
                 self._remove_left(context)
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Comes back when the pod has ended, or was seen no more."""
+        """Comes back when the pod has ended, or was seen no more; also at once, where it had before the task deferred."""
         death = self._death(event)
         # It writes the log's rest and removes the pod, or defers again; what became of the job the outcome says.
         with suppress(AirflowException):
             super().trigger_reentry(context, event)
+        if self._begins:  # the step is in hand, and goes on
+            self._ended = event["name"], death
+            return {}
         return self._step(
             context, lambda chain, request: self._outcome(chain, context, event["name"], request, death)
         )
@@ -131,6 +131,7 @@ class PodStageOperator(KubernetesPodOperator):
 
     def _begin(self, chain: Chain, context: Context, request: Request) -> Outcome:
         """Make the stage's pod, or take the one of this task that an earlier try left running."""
+        self._begins = True
         record = code.of_image(chain.settings, self.pipeline)
         self.image = record.image
         readable = f"{self.pipeline.name}-{request.stage}"[:50].rstrip("_").replace("_", "-")
@@ -155,9 +156,10 @@ class PodStageOperator(KubernetesPodOperator):
             super().execute(context)
         except ApiException as error:
             return deaths.refused(request.stage, error)
-        # Not deferred: the pod had ended before it was waited for.
-        assert self.pod is not None
-        return self._outcome(chain, context, self.pod.metadata.name, request, None)
+        # Not deferred: the pod had ended.
+        assert self._ended is not None
+        pod, death = self._ended
+        return self._outcome(chain, context, pod, request, death)
 
     def _outcome(
         self, chain: Chain, context: Context, pod: str, request: Request, death: Outcome | None

@@ -11,6 +11,7 @@ import pytest
 from tests.cluster.stand import Cluster, Stand, stand
 from tests.e2e.conftest import Project
 from tests.e2e.ends import PIPELINE
+from tests.penstock.conftest import make_function  # noqa: F401 (a fixture)
 from tests.servers import S3
 
 

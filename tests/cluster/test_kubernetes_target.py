@@ -34,7 +34,7 @@ from penstock.targets.oci.reference import Reference
 from penstock.targets.package_image import append
 from penstock.targets.sending import contents
 from tests.cluster.stand import BASE_IMAGE, manifests, registry
-from tests.penstock.conftest import MakeFunction, make_function  # noqa: F401 (a fixture)
+from tests.penstock.conftest import MakeFunction
 
 # The contract's cases, on the target below.
 from tests.penstock.targets.test_contract import (  # noqa: F401
@@ -200,7 +200,7 @@ def again(environment: pytest.MonkeyPatch, tmp_path: Path, **settings: str) -> T
 def test_a_real_registry_takes_over_what_is_below(
     place: Place,
     environment: pytest.MonkeyPatch,
-    make_function: MakeFunction,  # noqa: F811
+    make_function: MakeFunction,
 ) -> None:
     """Into a repository that was not there, without sending it: the same digest again, and another repository's too."""
     package = contents(make_function(1))
@@ -279,7 +279,7 @@ def test_a_switch_under_load_loses_no_request(
     target: Target,
     environment: pytest.MonkeyPatch,
     tmp_path: Path,
-    make_function: MakeFunction,  # noqa: F811
+    make_function: MakeFunction,
 ) -> None:
     """There and, once the old pods have drained and gone, back: each request gets the answer of one version or the other."""
     target = again(environment, tmp_path, KUBERNETES_REPLICAS="2")
@@ -305,7 +305,7 @@ def test_a_revision_that_cannot_run_is_refused_with_the_clusters_reason_and_the_
     target: Target,
     environment: pytest.MonkeyPatch,
     tmp_path: Path,
-    make_function: MakeFunction,  # noqa: F811
+    make_function: MakeFunction,
 ) -> None:
     """No node for it, no room in the quota, nothing that runs in its image: what it made is gone, and no request failed."""
     first = target.put(make_function(1))
@@ -346,7 +346,7 @@ def test_a_revision_that_cannot_run_is_refused_with_the_clusters_reason_and_the_
 def test_pods_are_admitted_where_pod_security_is_restricted_and_are_nobody(
     place: Place,
     target: Target,
-    make_function: MakeFunction,  # noqa: F811
+    make_function: MakeFunction,
 ) -> None:
     """The very image by digest, without a token, on a root that cannot be written."""
     revision = target.put(make_function(1))
@@ -363,7 +363,7 @@ def test_budget_policy_and_autoscaler_are_admitted_and_not_tried(
     target: Target,
     environment: pytest.MonkeyPatch,
     tmp_path: Path,
-    make_function: MakeFunction,  # noqa: F811
+    make_function: MakeFunction,
 ) -> None:
     """A cluster of one node without metrics and without a plugin for policies cannot show what they do."""
     target = again(environment, tmp_path, KUBERNETES_REPLICAS="1-3", KUBERNETES_SCALE_ON="requests=100")
@@ -384,7 +384,7 @@ def test_budget_policy_and_autoscaler_are_admitted_and_not_tried(
 def test_what_somebody_else_named_so_is_left_alone(
     place: Place,
     target: Target,
-    make_function: MakeFunction,  # noqa: F811
+    make_function: MakeFunction,
 ) -> None:
     """A service that is not ours, and a function whose name is ours but for its letters."""
     target.put(make_function(1))
@@ -401,7 +401,7 @@ def test_what_somebody_else_named_so_is_left_alone(
 
 def test_what_a_function_printed_is_read_back(
     target: Target,
-    make_function: MakeFunction,  # noqa: F811
+    make_function: MakeFunction,
 ) -> None:
     """Of its pods' logs, the newest last, and no more lines than were asked for."""
     target.route("shift", target.put(make_function(1)))
@@ -428,7 +428,7 @@ def test_a_service_account_deploys_without_a_kubeconfig(
     target: Target,
     environment: pytest.MonkeyPatch,
     tmp_path: Path,
-    make_function: MakeFunction,  # noqa: F811
+    make_function: MakeFunction,
 ) -> None:
     """By the files that a pod has, and without the library that the job image has not."""
     found = yaml.safe_load(Path(place.kubeconfig).read_text())

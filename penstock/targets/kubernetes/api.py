@@ -6,14 +6,13 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 from __future__ import annotations
 
 import json
-import random
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
 
 from penstock.targets import TargetError
+from penstock.targets.asking import object_in, tries
 from penstock.targets.kubernetes.access import Access
 
 Object = Mapping[str, Any]
@@ -112,7 +111,7 @@ class Api:
 
     def _call(self, method: str, path: str, **request: Any) -> Object:
         answer = self._answer(method, path, **request)
-        found = _json(answer)
+        found = object_in(answer)
         if not found:
             raise TargetError(
                 f"{method} {path}: {answer.text[:200]!r}, expected an object",
@@ -122,26 +121,23 @@ class Api:
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         """The answer, a success; asked again while that may help."""
-        deadline, pause = time.monotonic() + _PATIENCE, 0.2
-        while True:
-            over = time.monotonic() + pause > deadline
+        for last in tries(_PATIENCE, 0.2):
             try:
                 answer = self._send(method, path, **request)
             except TargetError:
-                if over:
+                if last:
                     raise
-            else:
-                if answer.is_success:
-                    return answer
-                if answer.status_code not in _AGAIN or over:
-                    status, said = answer.status_code, _status(answer) or answer.text[:200]
-                    raise TargetError(
-                        f"{method} {path}: {status}: {said}",
-                        next_step=_next_step(status, self.namespace),
-                        status=status,
-                    )
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (clients that came together must not do so again)
-            pause = min(pause * 2, 5.0)
+                continue
+            if answer.is_success:
+                return answer
+            if answer.status_code not in _AGAIN or last:
+                status, said = answer.status_code, _status(answer) or answer.text[:200]
+                raise TargetError(
+                    f"{method} {path}: {status}: {said}",
+                    next_step=_next_step(status, self.namespace),
+                    status=status,
+                )
+        raise AssertionError
 
     def _send(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **request: Any
@@ -165,15 +161,7 @@ def _next_step(status: int, namespace: str) -> str | None:
     }.get(status)
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        found = answer.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _status(answer: httpx.Response) -> str:
     """The API server's own sentence; nothing where the answer is somebody else's."""
-    found = _json(answer)
+    found = object_in(answer) or {}
     return str(found.get("message", "")) if found.get("kind") == "Status" else ""

@@ -12,12 +12,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urljoin
 
 import httpx
 
 from penstock.targets import TargetError
+from penstock.targets.asking import object_in
 from penstock.targets.oci import login
 
 #: What a manifest may be: of one image, or of one for each platform; in OCI's words and in Docker's older ones.
@@ -215,7 +216,7 @@ class Registry:
                 )
         except httpx.HTTPError as error:
             raise self._error(f"{realm} gave no token: {error or type(error).__name__}") from error
-        found = _json(answer)
+        found = object_in(answer) or {}
         token = found.get("token") or found.get("access_token")
         if not answer.is_success or not isinstance(token, str):
             whose = "anybody" if known is None else known.name
@@ -227,7 +228,7 @@ class Registry:
             raise self._error(f"{repository} gave sha256:{found} for {digest}")
 
     def _refused(self, method: str, path: str, answer: httpx.Response) -> TargetError:
-        errors = _json(answer).get("errors")
+        errors = (object_in(answer) or {}).get("errors")
         told = errors if isinstance(errors, list) else []
         said = "; ".join(
             f"{each.get('code')}: {each.get('message')}" for each in told if isinstance(each, dict)
@@ -254,11 +255,3 @@ class Registry:
 def digest_of(content: bytes) -> str:
     """The name of a content in a registry."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-def _json(answer: httpx.Response) -> Mapping[str, Any]:
-    try:
-        found = answer.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

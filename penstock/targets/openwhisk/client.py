@@ -5,10 +5,8 @@ The protocol: https://github.com/apache/openwhisk/blob/master/core/controller/sr
 
 from __future__ import annotations
 
-import random
 import re
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -17,6 +15,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from penstock.targets import TargetError
+from penstock.targets.asking import object_in, tries
 
 #: The namespace of whoever's key it is.
 _OWN: Final = "_"
@@ -181,7 +180,7 @@ class OpenWhisk:
 
     def activation(self, number: str, seconds: float = 10.0) -> Activation:
         """The record of an activation, waited for: it is there a moment after its end, and not before."""
-        for last in _until(time.monotonic() + seconds):
+        for last in tries(seconds, 0.05):
             try:
                 return _activation(self._call("GET", f"/activations/{number}"))
             except TargetError as error:
@@ -205,7 +204,7 @@ class OpenWhisk:
         namespace: str = _OWN,
     ) -> httpx.Response:
         """The answer, of a status that is a success or one of `ended`; asked again while that may help."""
-        for last in _until(time.monotonic() + _PATIENCE):
+        for last in tries(_PATIENCE, 0.05):
             try:
                 answer = self._client.request(
                     method, f"{self._api}/namespaces/{quote(namespace)}{path}", params=params, json=json
@@ -227,37 +226,21 @@ class OpenWhisk:
         raise AssertionError
 
 
-def _until(deadline: float) -> Iterator[bool]:
-    """Tries with longer and longer pauses until the deadline; True with the last one."""
-    pause = 0.05
-    while time.monotonic() + pause < deadline:
-        yield False
-        time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (writers that collided must not do so again)
-        pause = min(pause * 2, 5.0)
-    yield True
-
-
 def _path(kind: Kind, path: str) -> str:
     return f"/{kind}/" + "/".join(quote(part, safe="") for part in path.split("/"))
 
 
 def _json(answer: httpx.Response) -> Mapping[str, Any]:
-    try:
-        found = answer.json()
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
+    found = object_in(answer)
+    if found is None:
         raise _garbage(answer, "expected a JSON object")
     return found
 
 
 def _is_record(answer: httpx.Response) -> bool:
     """Whether this is an activation's record, and not an error of whatever stands before the server."""
-    try:
-        found = answer.json()
-    except ValueError:
-        return False
-    return isinstance(found, dict) and "activationId" in found and "response" in found
+    found = object_in(answer) or {}
+    return "activationId" in found and "response" in found
 
 
 def _activation(answer: httpx.Response) -> Activation:

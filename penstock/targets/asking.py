@@ -1,0 +1,29 @@
+"""How every target asks over HTTP: again while that may help, and for objects."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+
+def tries(seconds: float, pause: float) -> Iterator[bool]:
+    """Tries for so long, with longer and longer pauses of `pause` to 5 seconds; True with the last one."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() + pause < deadline:
+        yield False
+        time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (those who collided must not do so again)
+        pause = min(pause * 2, 5.0)
+    yield True
+
+
+def object_in(answer: httpx.Response) -> dict[str, Any] | None:
+    """The JSON object that an answer is; None where it is none."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
