@@ -112,7 +112,9 @@ def _repeat(file: Any, years: int) -> None:
     """Write the year so many times over, with a key for each row, and its time within the month."""
     year = year_of_flights()
     flown = year["time_hour"].to_numpy()
-    folded = np.datetime64(MONTHS[years]) + (flown - flown.min()) / _FOLD
+    # To the month's end, where its last days are the holdout.
+    over = np.datetime64(MONTHS[years], "M") + 1
+    folded = over.astype("datetime64[s]") - 1 - (flown.max() - flown) / _FOLD
     times = pa.array(folded.astype("datetime64[s]").astype("datetime64[us]"), pa.timestamp("us", "UTC"))
     year = year.set_column(year.column_names.index("time_hour"), "time_hour", times)
     keyed = year.append_column("flight_id", pa.array(range(year.num_rows), pa.int64()))
