@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -31,7 +32,7 @@ class Rollout(BaseModel):
     @field_validator("steps")
     @classmethod
     def _rising(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
-        if any(before >= after for before, after in zip(steps, steps[1:], strict=False)):
+        if any(before >= after for before, after in pairwise(steps)):
             raise ValueError("must rise from step to step, such as [5, 25, 50]; 100 at the end is understood")
         below = tuple(step for step in steps if step < 100)
         if not below:
