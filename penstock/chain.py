@@ -15,7 +15,7 @@ from penstock.errors import PenstockError, SpecError, Stale
 from penstock.intervals import Interval, window
 from penstock.items import Items
 from penstock.record import Entry, Failure, ItemEntry, Record, Run, RunOptions, Runs, now
-from penstock.registry import Registry, Version
+from penstock.registry import ROLLOUT, ROLLOUT_BECAUSE, Registry, Version
 from penstock.results import GateResult, StageResult, State
 from penstock.settings import Settings
 from penstock.spec.pipeline import Pipeline
@@ -214,6 +214,8 @@ class Chain:
             if url is not None and not ours and record.run.force != "deploy":
                 why = f"version {version} is the champion and serves already"
                 return _entry("deploy", None, "reused", why, summary={"version": version, "url": url})
+            if not ours and record.run.force != "deploy" and (ended := self._rolled_back(version)):
+                return _entry("deploy", None, "refused", ended)
             entry = self._do(record.run, "deploy", items, start)
             if entry.failure is None or entry.failure.kind != Stale.kind:
                 return entry
@@ -224,6 +226,16 @@ class Chain:
             f"other runs promoted {_JUDGE_AGAIN} times while version {version} was judged",
             next_step="start the run again",
         )
+
+    def _rolled_back(self, version: str) -> str | None:
+        """Why a version's rollout ended without it; None where it did not. It is not begun again unless it is forced."""
+        found = self.registry.version(self.pipeline.name, version)
+        state = found.tags.get(ROLLOUT) if found else None
+        if self.pipeline.function.rollout is None or state not in ("worse", "aborted"):
+            return None
+        assert found is not None
+        why = found.tags.get(ROLLOUT_BECAUSE, "no reason given")
+        return f"the rollout of version {version} ended as {state}: {why}; to try again: --force deploy"
 
     def _live_url(self, record: Record) -> str | None:
         """Where the run's own package serves as declared, being the champion's; None where it does not."""

@@ -10,6 +10,7 @@ import typer
 from penstock.cli import project, styles
 from penstock.cli.answers import ChampionAnswer, GateAnswer, LastRunAnswer, PipelineAnswer, StatusAnswer
 from penstock.cli.command import command
+from penstock.cli.rollout import in_words
 from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def _pipeline(name: str, here: Settings, kept: Runs, registry: Registry) -> Pipe
         triggers=list(live.triggers) if live else [],
         serving=live.serving.version if live and live.serving else None,
         target=target,
+        rollout=live.rollout if live else None,
         last_run=_last_run(newest, here) if newest else None,
     )
 
@@ -180,12 +182,20 @@ def _show(pipeline: PipelineAnswer, console: Console) -> None:
         console.print(
             f"  trigger   {trigger.name} by {trigger.feed or 'whoever fires it'}{state}", soft_wrap=True
         )
+    rolled = pipeline.rollout
+    # One that was promoted is history once the registry says so, too.
+    promoting = rolled is not None and rolled.state == "promoted" and rolled.version == pipeline.serving
+    if rolled and not promoting:
+        console.print(f"  rollout   {escape(in_words(rolled))}", soft_wrap=True)
     if pipeline.target not in ("answers", "idle"):
         console.print(f"  target    [yellow]{escape(pipeline.target)}[/]", soft_wrap=True)
     if champion and pipeline.serving and champion.version != pipeline.serving:
-        console.print(
-            f"  [yellow]behind[/]    penstock reconcile {pipeline.name} brings version {champion.version} live"
+        does = (
+            f"enters that version {pipeline.serving} was promoted"
+            if promoting
+            else f"brings version {champion.version} live"
         )
+        console.print(f"  [yellow]behind[/]    penstock reconcile {pipeline.name} {does}", soft_wrap=True)
     last = pipeline.last_run
     if last is None:
         console.print(f"  last run  none yet: penstock run {pipeline.name}")

@@ -148,9 +148,9 @@ def test_scores_that_are_alike_are_never_apart() -> None:
     """Of 100 pairs of samples that grow to 2000, looked at ten times each, none is told apart."""
     chance = random.Random(5)
     for _ in range(100):
-        sides = [[chance.random() for _ in range(2000)] for _ in range(2)]
+        one, other = ([chance.random() for _ in range(2000)] for _ in range(2))
         for seen in range(200, 2001, 200):
-            assert distance_of_scores(*(counted(side[:seen]) for side in sides), 0.01) == 0
+            assert distance_of_scores(counted(one[:seen]), counted(other[:seen]), 0.01) == 0
 
 
 def test_scores_that_moved_are_apart() -> None:
