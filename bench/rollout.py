@@ -31,7 +31,7 @@ PLAN: Final = Rollout(steps=(5, 25, 50), requests=500, minutes=0)
 BREAKS: Final = """
 from itertools import count
 
-TAKES = {"prediction": "int"}
+TAKES = {"prediction": "long"}
 GIVES = {"tired": "int"}
 EXAMPLES = [({"prediction": 1}, {"tired": 0})]
 answers = count()

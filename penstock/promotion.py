@@ -9,7 +9,6 @@ in two is finished by the next one, or by `reconcile`.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from penstock.registry import (
     Version,
 )
 from penstock.results import GateResult
+from penstock.rollout.following import follow
 from penstock.rollout.record import RolloutStatus, State
 from penstock.settings import Settings
 from penstock.spec.rollout import Rollout
@@ -36,8 +36,6 @@ from penstock.store import Store
 from penstock.targets import RevisionStatus, RollingTarget, Status, Target, TargetError
 
 _UNDER_WAY: State = "under way"
-#: Seconds between two looks at a rollout, and for how long its target may be away meanwhile.
-_LOOK, _PATIENCE = 1.0, 120.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ class Promotion:
             if revision is None:
                 return self._move(wanted, package)
         # Not under the lock: who wants to go back meanwhile need not wait.
-        ended = self._follow(revision, say)
+        ended = follow(self._rollout, revision, say)
         with self._lock():
             return self._settle(wanted, package, ended)
 
@@ -176,34 +174,6 @@ class Promotion:
                 next_step=error.next_step,
             ) from error
         return revision
-
-    def _follow(self, revision: str, say: Callable[[str], None]) -> RolloutStatus:
-        """The rollout once it has ended, however long that takes. Raises DeployError where the target does not tell."""
-        told, silent_since = "", None
-        while True:
-            try:
-                rollout = self._rollout()
-            except TargetError as error:  # it may be on its way up again
-                silent_since = silent_since or time.monotonic()
-                if time.monotonic() - silent_since > _PATIENCE:
-                    raise DeployError(
-                        f"the rollout of {revision} cannot be followed: {error.message}",
-                        next_step=f"it goes on with the host; then: penstock reconcile {self._pipeline}",
-                    ) from error
-            else:
-                silent_since = None
-                if rollout is None or rollout.revision != revision:
-                    raise DeployError(
-                        f"the rollout of {revision} is no longer known to the target",
-                        next_step=f"see what serves: penstock status {self._pipeline}",
-                    )
-                if rollout.over:
-                    return rollout
-                now = f"rollout {rollout.state}: {rollout.share} % of requests, stage {rollout.stage} of {rollout.stages}"
-                if now != told:
-                    say(now)
-                told = now
-            time.sleep(_LOOK)
 
     def _settle(self, wanted: Version, package: str, rollout: RolloutStatus) -> Live:
         """Enter a rollout's end in the registry; what serves, and the verdict."""

@@ -108,7 +108,7 @@ class PipelineAnswer(Part):
         description="'answers'; 'idle': it answers once a process is started for it; or why the target does not"
     )
     rollout: RolloutStatus | None = Field(
-        description="the rollout in course on the target, else the last one; null before the first"
+        description="the rollout in course, or how the last one ended; null where another version went live since"
     )
     last_run: LastRunAnswer | None
 

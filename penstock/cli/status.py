@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from penstock import Pipeline
     from penstock.record import Record, Runs
     from penstock.registry import Registry
+    from penstock.rollout.record import RolloutStatus
     from penstock.settings import Settings
     from penstock.targets import Status
 
@@ -64,7 +65,7 @@ def _pipeline(name: str, here: Settings, kept: Runs, registry: Registry) -> Pipe
         triggers=list(live.triggers) if live else [],
         serving=live.serving.version if live and live.serving else None,
         target=target,
-        rollout=live.rollout if live else None,
+        rollout=_rollout(live) if live else None,
         last_run=_last_run(newest, here) if newest else None,
     )
 
@@ -105,6 +106,14 @@ def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[Status 
         told = "; ".join(found.differs)
         return found, f"differs from the spec: {told}; to do: penstock reconcile {name}"
     return found, "answers"
+
+
+def _rollout(live: Status) -> RolloutStatus | None:
+    """The one in course, or how the last one ended, unless another version went live since: then it is history."""
+    rollout = live.rollout
+    if rollout is None or not rollout.over or rollout.revision == live.live:
+        return rollout
+    return rollout if live.since is None or live.since <= rollout.began else None
 
 
 def _last_run(record: Record, here: Settings) -> LastRunAnswer:

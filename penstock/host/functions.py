@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from penstock.host.background import Background
@@ -17,12 +16,11 @@ from penstock.host.limits import Limits
 from penstock.host.manifest import MANIFEST, SIGNATURE
 from penstock.host.pool import Pool
 from penstock.host.rolling import Rolling
-from penstock.host.runner import Runner, version_of
-from penstock.host.runner import State as Process
+from penstock.host.rollouts import Rollouts, timestamp
+from penstock.host.runner import Runner, State, version_of
 from penstock.host.state import StateFolder, Traffic
 from penstock.host.upload import unpack_package
-from penstock.rollout.course import Course
-from penstock.rollout.record import Action, Record, RolloutStatus, State
+from penstock.rollout.record import Action, RolloutStatus
 from penstock.spec.rollout import Rollout
 from penstock.targets import RevisionStatus, Status
 
@@ -37,6 +35,7 @@ class Functions:
         self._state = state
         self._limits = limits
         self._libraries = Libraries(state, limits)
+        self._rollouts = Rollouts(state)
         self._pool = pool
         self._background = background
         self._functions: dict[str, Function] = {}
@@ -53,10 +52,7 @@ class Functions:
             if function.traffic is not None:
                 function.live = function.runner(function.traffic.revision)
                 function.live.keep()
-                rollout = function.traffic.rollout
-                if rollout is not None and not rollout.over:
-                    function.rolling = Rolling(Course(rollout), function.runner(rollout.revision))
-                    function.rolling.runner.keep()
+                self._rollouts.take_up(function)
         self._background.spawn(self._libraries.sweep(self._state.packages))
         self._background.spawn(self._judge())
 
@@ -78,7 +74,7 @@ class Functions:
     def at_zero(self, name: str) -> bool:
         """Whether the function's live revision has no process, or one that is ending. Raises HostError (404)."""
         live = self._get(name).live
-        return live is not None and live.state in (Process.IDLE, Process.DRAINING)
+        return live is not None and live.state in (State.IDLE, State.DRAINING)
 
     def names(self) -> list[str]:
         """Every function, sorted."""
@@ -89,7 +85,7 @@ class Functions:
         function = self._get(name)
         revisions = {
             revision: RevisionStatus(
-                revision=revision, version=version_of(revision), state=Process.STOPPED.value
+                revision=revision, version=version_of(revision), state=State.STOPPED.value
             )
             for revision in self._state.revisions(name)
         }
@@ -177,11 +173,11 @@ class Functions:
         async with self._lock(name):
             function = self._get_with(name, revision)
             if function.rolling is not None and function.rolling.runner.revision == revision:
-                await self._promote(name, function, "the live name was moved to it")
+                await self._rollouts.promote(function, "the live name was moved to it")
                 return
             live = function.live
             # One that was refused, and then put again with a signature, has a proven process beside it.
-            replaced = live is not None and live.state is not Process.READY and function.warm(revision)
+            replaced = live is not None and live.state is not State.READY and function.warm(revision)
             if live is not None and live.revision == revision and not replaced:
                 live.wake()
                 await live.proved()
@@ -191,7 +187,7 @@ class Functions:
             rolling, function.rolling = function.rolling, None
             if rolling is not None:
                 rollout = rolling.course.ended("aborted", f"the live name was moved to {revision}")
-            traffic = Traffic(revision=revision, since=_now(), rollout=rollout)
+            traffic = Traffic(revision=revision, since=timestamp(), rollout=rollout)
             try:
                 await asyncio.to_thread(self._state.point, name, traffic)
             except BaseException:
@@ -206,8 +202,6 @@ class Functions:
                 if leaving is not None:
                     function.let_go(leaving)
 
-    # -- rollouts -------------------------------------------------------------------------------------------
-
     async def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
         """Begin to move traffic to `revision`, which proves itself first; by the same `run` again nothing changes.
 
@@ -216,119 +210,24 @@ class Functions:
         """
         async with self._lock(name):
             function = self._get_with(name, revision)
-            traffic = function.traffic
-            if traffic is None:
-                raise HostError(
-                    409,
-                    f"{name} has no live revision to roll out beside",
-                    next_step="move the live name to one",
-                )
-            last = traffic.rollout
-            if last is not None and last.revision == revision and (last.run == run or not last.over):
-                return
-            if last is not None and not last.over:
-                raise HostError(
-                    409,
-                    f"{last.revision} of {name} is being rolled out",
-                    next_step=f"wait for its end, or end it: POST /functions/{name}/rollout/abort",
-                )
-            if traffic.revision == revision:
-                raise HostError(409, f"{revision} is the live revision of {name} already")
-            runner = await self._proven(function, revision)
-            now = _now()
-            record = Record(revision=revision, run=run, plan=plan, began=now, since=now)
-            try:
-                await self._point(name, function, traffic.model_copy(update={"rollout": record}))
-            except BaseException:
-                function.keep_warm(runner)
-                raise
-            runner.keep()
-            function.rolling = Rolling(Course(record), runner)
+            if not self._rollouts.is_asked_again(function, revision, run):
+                await self._rollouts.begin(function, await self._proven(function, revision), plan, run)
 
     async def steer(self, name: str, action: Action) -> None:
         """Do what a person wants with the rollout in course. Raises HostError (404; 409 where there is none) and OSError."""
         async with self._lock(name):
-            function = self._get(name)
-            rolling = function.rolling
-            if rolling is None:
-                raise HostError(
-                    409, f"no rollout of {name} is in course", next_step="its status tells the last one"
-                )
-            if action == "promote":
-                await self._promote(name, function, "by a person")
-            elif action == "abort":
-                await self._conclude(name, function, "aborted", "by a person")
-            else:
-                state: State = "paused" if action == "pause" else "under way"
-                await self._go_on(name, function, rolling.course.record.model_copy(update={"state": state}))
-
-    async def _promote(self, name: str, function: Function, reason: str) -> None:
-        """End the rollout in course well before its time, once its process is there. Raises HostError (422, 502)."""
-        assert function.rolling is not None
-        function.rolling.runner.wake()
-        await function.rolling.runner.proved()
-        await self._conclude(name, function, "promoted", reason)
+            await self._rollouts.steer(self._get(name), action)
 
     async def _judge(self) -> None:
         """Judge every rollout in course, again and again."""
         while True:
             await asyncio.sleep(self._limits.judge_seconds)
             for name, function in list(self._functions.items()):
-                if function.rolling is not None:
-                    try:
-                        await self._judge_one(name, function, function.rolling)
-                    except OSError as error:  # until there is room again, it stays as it is, and a worse one without traffic
-                        function.log.write(
-                            function.rolling.runner.revision, "host", f"rollout: {error}".encode()
-                        )
-
-    async def _judge_one(self, name: str, function: Function, rolling: Rolling) -> None:
-        now = datetime.now(UTC)
-        verdict = rolling.course.verdict(now)
-        if verdict.word == "go on":
-            return
-        # At once, whoever else is changing the function.
-        rolling.course.stopped = verdict.word == "worse"
-        async with self._lock(name):
-            if function.rolling is not rolling:  # it was ended meanwhile
-                return
-            further = rolling.course.advanced(now)
-            if verdict.word == "worse":
-                await self._conclude(name, function, "worse", verdict.reason)
-            elif further is None:
-                await self._conclude(name, function, "promoted", "it was no worse than tolerated at any step")
-            elif rolling.course.record.state == "under way":
-                await self._go_on(name, function, further)
-
-    async def _go_on(self, name: str, function: Function, record: Record) -> None:
-        """Let the rollout in course go on by this record."""
-        assert function.traffic is not None
-        assert function.rolling is not None
-        await self._point(name, function, function.traffic.model_copy(update={"rollout": record}))
-        function.rolling.course.become(record)
-
-    async def _conclude(self, name: str, function: Function, state: State, reason: str) -> None:
-        """End the rollout in course, all traffic going to its revision (`promoted`) or to the live one, in one write."""
-        assert function.traffic is not None
-        rolling, live = function.rolling, function.live
-        assert rolling is not None
-        traffic = function.traffic.model_copy(update={"rollout": rolling.course.ended(state, reason)})
-        if state == "promoted":
-            traffic = traffic.model_copy(update={"revision": rolling.runner.revision, "since": _now()})
-        await self._point(name, function, traffic)
-        rolling.course.stopped = True
-        function.rolling = None
-        leaving: Runner | None = rolling.runner
-        if state == "promoted":
-            function.live, leaving = rolling.runner, live
-        function.changes.notify()
-        function.log.write(rolling.runner.revision, "host", f"rollout {state}: {reason}".encode())
-        if leaving is not None:
-            function.let_go(leaving)
-
-    async def _point(self, name: str, function: Function, traffic: Traffic) -> None:
-        await asyncio.to_thread(self._state.point, name, traffic)
-        function.traffic = traffic
+                try:
+                    await self._rollouts.judge(function, self._lock(name))
+                except OSError as error:
+                    # Until there is room again it stays as it is on disk, and one that is worse gets no traffic.
+                    function.log.write("rollout", "host", str(error).encode())
 
     async def remove_revision(self, name: str, revision: str) -> None:
         """Take one revision away. Raises HostError (404; 409 for the live one)."""
@@ -408,7 +307,3 @@ class Functions:
 def _newly_signed(there: Path, sent: Path) -> bool:
     """Whether a package that is there already was sent with a signature that it has not."""
     return sent.exists() and not (there.exists() and there.read_bytes() == sent.read_bytes())
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
