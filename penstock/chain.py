@@ -229,11 +229,12 @@ class Chain:
 
     def _rolled_back(self, version: str) -> str | None:
         """Why a version's rollout ended without it; None where it did not. It is not begun again unless it is forced."""
+        if self.pipeline.function.rollout is None:
+            return None
         found = self.registry.version(self.pipeline.name, version)
         state = found.tags.get(ROLLOUT) if found else None
-        if self.pipeline.function.rollout is None or state not in ("worse", "aborted"):
+        if found is None or state not in ("worse", "aborted"):
             return None
-        assert found is not None
         why = found.tags.get(ROLLOUT_BECAUSE, "no reason given")
         return f"the rollout of version {version} ended as {state}: {why}; to try again: --force deploy"
 

@@ -129,7 +129,7 @@ class Proxy:
             async with self._functions.lease(name) as runner:
                 champion = await self._measure(name, runner, asked)
         except HostError:
-            if not dealt:
+            if not dealt and not course.shadowing:
                 course.note_champion(FAILED)
             raise
         assert champion.answer is not None

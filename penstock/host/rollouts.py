@@ -88,7 +88,7 @@ class Rollouts:
         await self._conclude(function, rolling, "promoted", reason)
 
     async def judge(self, function: Function, lock: asyncio.Lock) -> None:
-        """Judge the rollout in course, if there is one, and do what follows."""
+        """Judge the rollout in course, if there is one, and do what follows unless the function's `lock` is held."""
         if (rolling := function.rolling) is None:
             return
         now = datetime.now(UTC)
@@ -97,14 +97,12 @@ class Rollouts:
             return
         # A worse one is asked no more at once, whoever else is changing the function.
         rolling.course.stopped = verdict.word == "worse"
+        if lock.locked():  # then what follows does so at the next look: no other rollout waits for it
+            return
         async with lock:
-            if function.rolling is not rolling:  # it was ended meanwhile
-                return
             further = rolling.course.advanced(now)
             if verdict.word == "worse":
                 await self._conclude(function, rolling, "worse", verdict.reason)
-            elif rolling.course.record.state == "paused":  # meanwhile
-                return
             elif further is None:
                 await self._conclude(
                     function, rolling, "promoted", "it was no worse than tolerated at any step"

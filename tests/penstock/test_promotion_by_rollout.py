@@ -32,18 +32,14 @@ def rollout_state(shop: Shop) -> str:
     return found.state if found else "none"
 
 
-def test_a_first_version_goes_live_at_once(shop: Shop) -> None:
-    """There is nothing to compare it with."""
-    version = shop.register()
-    live = shop.promotion.promote(
-        version, shop.package(version), judged_against=None, rollout=NEVER, run="run"
-    )
-    assert (live.version, live.canary, rollout_state(shop)) == ("1", None, "none")
-
-
 def test_a_good_version_is_the_champion_once_it_has_all_traffic(shop: Shop) -> None:
-    """The alias stays until then; the verdict is on the answer and on the version. Made again it changes nothing."""
-    shop.promote()
+    """The alias stays until then; the verdict is on the answer and on the version. Made again it changes nothing.
+
+    A first version is live at once, as there is nothing to compare it with.
+    """
+    first = shop.register()
+    live = shop.promotion.promote(first, shop.package(first), judged_against=None, rollout=NEVER, run="run")
+    assert (live.version, live.canary, rollout_state(shop)) == ("1", None, "none")
     version = shop.register()
     said: list[str] = []
 
@@ -111,29 +107,19 @@ def test_what_nobody_followed_is_finished(shop: Shop) -> None:
     assert (live.version, champion(shop)) == ("3", "3")
 
 
-def test_another_version_waits_its_turn(shop: Shop) -> None:
-    """While one is rolled out another is refused, and nothing of it is left in the registry; aborted, the old one serves."""
-    shop.promote()
-    first, second = shop.register(), shop.register()
-    assert promote(shop, first, NEVER, killed=True) is None
-    with pytest.raises(DeployError, match=r"rollout of version 3 .* could not begin: .* is being rolled out"):
-        promote(shop, second, NEVER, run="another")
-    assert ROLLOUT not in tags(shop, second)
-    live = shop.promotion.abort_rollout()
-    assert live is not None
-    assert (live.version, champion(shop)) == ("1", "1")
-    assert (tags(shop, first)[ROLLOUT], tags(shop, first)[ROLLOUT_BECAUSE]) == ("aborted", "by a person")
-    assert shop.promotion.abort_rollout() is None
-
-
-def test_going_back_ends_a_rollout(shop: Shop) -> None:
-    """To any version: it is the champion and has all traffic, and whoever followed the rollout hears of it."""
+def test_one_at_a_time_and_going_back_ends_it(shop: Shop) -> None:
+    """Another version is refused and leaves no trace. Going back to any version gives it all traffic, and whoever followed the
+    rollout hears of it.
+    """
     shop.promote()
     version, other = shop.register(), shop.register()
     ends: list[Live | None] = []
     follower = threading.Thread(target=lambda: ends.append(promote(shop, version, NEVER)))
     follower.start()
     until(lambda: rollout_state(shop) == "under way", "it is under way", 60)
+    with pytest.raises(DeployError, match=r"rollout of version 3 .* could not begin: .* is being rolled out"):
+        promote(shop, other, NEVER, run="another")
+    assert ROLLOUT not in tags(shop, other)
     shop.promotion.roll_back(other)
     follower.join(60)
     (live,) = ends

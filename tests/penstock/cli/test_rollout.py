@@ -19,8 +19,8 @@ def rolled(shop: Shop) -> Shop:
     return shop
 
 
-def test_a_rollout_is_shown(penstock: Penstock, rolled: Shop) -> None:
-    """By itself and in `status`: whose share, how far, and what both answered."""
+def test_a_rollout_is_shown_and_steered(penstock: Penstock, rolled: Shop) -> None:
+    """By itself and in `status`: whose share, how far, and what both answered; paused, resumed, aborted, with its end."""
     EmbeddedTarget(rolled.settings.host_state).invoke("shift", {"x": 1.0})
     found = penstock("rollout", "shift", "--json").answer
     assert found["serving"] == "1"
@@ -31,10 +31,6 @@ def test_a_rollout_is_shown(penstock: Penstock, rolled: Shop) -> None:
     shown = "version 2 has 50 % (stage 1 of 1): "
     for arguments in (("rollout", "shift"), ("status",)):
         assert shown in " ".join(penstock(*arguments).stdout.split())
-
-
-def test_it_is_steered(penstock: Penstock, rolled: Shop) -> None:
-    """Paused, resumed, aborted; then there is none in course, and the last one's end is told."""
     for doing, state in (("pause", "paused"), ("resume", "under way"), ("abort", "aborted")):
         assert penstock("rollout", "shift", doing, "--json").answer["rollout"]["state"] == state
     ran = penstock("rollout", "shift", "pause")
