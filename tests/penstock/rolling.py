@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,7 @@ def callers(shop: Shop) -> Iterator[list[str]]:
         while not done.is_set():
             try:
                 target.invoke("shift", {"x": FAR})
+                time.sleep(0.005)
             except Exception as error:
                 refused.append(str(error))
                 done.set()

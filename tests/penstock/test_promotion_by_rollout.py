@@ -65,23 +65,6 @@ def test_a_good_version_is_the_champion_once_it_has_all_traffic(shop: Shop) -> N
     assert champion(shop) == "2"
 
 
-def test_a_bad_version_is_refused_with_the_reason(shop: Shop) -> None:
-    """Nobody was refused; the old version serves and is the champion, the reason is on the version. Made again, too."""
-    shop.promote()
-    version = breaking(shop)
-    with callers(shop) as refused:
-        live = promote(shop, version, NEVER)
-    assert refused == []
-    assert live is not None
-    assert (live.version, champion(shop)) == ("1", "1")
-    assert live.canary is not None
-    assert not live.canary.passed
-    assert live.canary.why.startswith("the rollout of version 2 ended as worse: errors: ")
-    assert tags(shop, version)[ROLLOUT] == "worse"
-    assert tags(shop, version)[ROLLOUT_BECAUSE] == live.canary.observed
-    assert promote(shop, version, NEVER) == live
-
-
 def test_what_nobody_followed_is_finished(shop: Shop) -> None:
     """Who follows is killed, the rollout goes on: reconcile enters its end, or the same promotion made again does."""
     shop.promote()
@@ -89,10 +72,16 @@ def test_what_nobody_followed_is_finished(shop: Shop) -> None:
     assert promote(shop, bad, NEVER, killed=True) is None
     with callers(shop) as refused:
         until(lambda: rollout_state(shop) == "worse", "it is taken back", 60)
+    assert refused == []
     assert tags(shop, bad)[ROLLOUT] == "under way"
     live = shop.promotion.reconcile()
     assert live is not None
     assert (live.version, champion(shop), tags(shop, bad)[ROLLOUT]) == ("1", "1", "worse")
+    assert tags(shop, bad)[ROLLOUT_BECAUSE].startswith("errors: ")
+    again = promote(shop, bad, NEVER)
+    assert again is not None
+    assert again.canary is not None
+    assert not again.canary.passed
 
     good = shop.register()
     assert promote(shop, good, SOON, killed=True) is None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from penstock.errors import DeployError, PenstockError, Stale
+from penstock.registry import ROLLOUT
 from penstock.results import StageResult
 from penstock.targets.embedded import EmbeddedTarget
 from tests.jobs.driver import Driver, Ran
@@ -115,4 +116,8 @@ def test_what_is_worse_in_its_rollout_is_refused(shop: Shop, tmp_path: Path) -> 
     assert (gate.name, gate.passed) == ("canary", False)
     assert gate.why.startswith("the rollout of version 2 ended as worse: errors: ")
     assert "rollout under way: 50 % of requests" in ran.said
+    champion, rolled = shop.registry.champion("shift"), shop.registry.version("shift", version)
+    assert champion is not None
+    assert rolled is not None
+    assert (champion.version, rolled.tags[ROLLOUT]) == ("1", "worse")
     assert answer(shop) == 1.0

@@ -20,7 +20,10 @@ def rolled(shop: Shop) -> Shop:
 
 
 def test_a_rollout_is_shown_and_steered(penstock: Penstock, rolled: Shop) -> None:
-    """By itself and in `status`: whose share, how far, and what both answered; paused, resumed, aborted, with its end."""
+    """By itself and in `status`: whose share, how far, and what both answered; paused, resumed, aborted, with its end.
+
+    `rollback` ends one, too, and enters that on the version.
+    """
     EmbeddedTarget(rolled.settings.host_state).invoke("shift", {"x": 1.0})
     found = penstock("rollout", "shift", "--json").answer
     assert found["serving"] == "1"
@@ -38,6 +41,13 @@ def test_a_rollout_is_shown_and_steered(penstock: Penstock, rolled: Shop) -> Non
     assert "no rollout of shift is in course" in ran.stderr
     assert "ended as aborted: by a person" in " ".join(penstock("status").stdout.split())
 
+    promote(rolled, "2", NEVER, killed=True, run="again")
+    ran = penstock("rollback", "shift", "--json")
+    assert (ran.answer["before"], ran.answer["version"]) == ("1", "1")
+    version = rolled.registry.version("shift", "2")
+    assert version is not None
+    assert version.tags[ROLLOUT] == "aborted"
+
 
 def test_promoted_by_a_person_it_is_entered_by_reconcile(penstock: Penstock, rolled: Shop) -> None:
     """It serves at once; `status` says what enters it in the registry, and that does."""
@@ -48,16 +58,6 @@ def test_promoted_by_a_person_it_is_entered_by_reconcile(penstock: Penstock, rol
     (told,) = penstock("status", "--json").answer["pipelines"]
     assert (told["champion"]["version"], told["serving"]) == ("2", "2")
     assert "rollout" not in penstock("status").stdout
-
-
-def test_rollback_ends_it(penstock: Penstock, rolled: Shop) -> None:
-    """What served before has all traffic again, and the reason is on the version."""
-    ran = penstock("rollback", "shift", "--json")
-    assert (ran.answer["before"], ran.answer["version"]) == ("1", "1")
-    version = rolled.registry.version("shift", "2")
-    assert version is not None
-    assert version.tags[ROLLOUT] == "aborted"
-    assert penstock("rollout", "shift", "--json").answer["rollout"]["state"] == "aborted"
 
 
 def test_where_there_is_none(penstock: Penstock, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
