@@ -152,8 +152,7 @@ class Promotion:
         if status is None or status.live is None:
             return None
         last = status.rollout
-        own = last is not None and (last.revision, last.run) == (revision, run)
-        if own and last is not None and last.over:
+        if last and last.over and (last.revision, last.run) == (revision, run):
             return revision
         if status.live == revision:
             return None
@@ -167,7 +166,9 @@ class Promotion:
         try:
             self._target.roll_out(self._function, revision, plan, run)
         except TargetError as error:
-            if not own:
+            if ROLLOUT in wanted.tags:
+                self._registry.tag(self._pipeline, wanted.version, {ROLLOUT: wanted.tags[ROLLOUT]})
+            else:
                 self._registry.drop_tag(self._pipeline, wanted.version, ROLLOUT)
             raise DeployError(
                 f"the rollout of version {wanted.version} of {self._pipeline} could not begin: {error.message}",
@@ -178,20 +179,23 @@ class Promotion:
     def _settle(self, wanted: Version, package: str, rollout: RolloutStatus) -> Live:
         """Enter a rollout's end in the registry; what serves, and the verdict."""
         status = self._target.status(self._function)
-        promoted = rollout.state == "promoted" and status.live == rollout.revision
+        state, reason = rollout.state, rollout.reason
+        promoted = state == "promoted" and status.live == rollout.revision
+        if state == "promoted" and not promoted:
+            state, reason = "aborted", f"it had all traffic, and {status.live} was made live since"
         verdict = GateResult(
             name="canary",
             passed=promoted,
-            observed=rollout.reason,
+            observed=reason,
             required="no worse than tolerated at any step",
-            why=f"the rollout of version {wanted.version} ended as {rollout.state}: {rollout.reason}",
+            why=f"the rollout of version {wanted.version} ended as {state}: {reason}",
             next_step=""
             if promoted
             else "mend the model and run again; to try this one again: --force deploy",
         )
-        tags = {ROLLOUT: rollout.state, ROLLOUT_BECAUSE: rollout.reason}
+        tags = {ROLLOUT: state, ROLLOUT_BECAUSE: reason}
         if promoted:
-            live = self._move(wanted, package)
+            live = self._move(wanted, package, status.since)
             self._registry.tag(self._pipeline, wanted.version, tags)
             return replace(live, canary=verdict)
         self._registry.tag(self._pipeline, wanted.version, tags)
@@ -216,13 +220,14 @@ class Promotion:
             # Proves itself on its samples; nothing has moved yet.
             return self._target.put(folder)
 
-    def _move(self, wanted: Version, package: str) -> Live:
+    def _move(self, wanted: Version, package: str, since: str | None = None) -> Live:
+        """Make it the champion and live; `since` where it is live already, by a rollout."""
         revision = self._put(package)
         before = self._now(wanted)
         try:
             self._registry.set_alias(self._pipeline, CHAMPION, wanted.version)
             same = before.serving is not None and before.serving.revision == revision
-            since = wanted.tags.get(PROMOTED_AT) if same else None
+            since = since or (wanted.tags.get(PROMOTED_AT) if same else None)
             tags = {REGISTER_PATH: package, PROMOTED_AT: since or datetime.now(UTC).isoformat()}
             self._registry.tag(self._pipeline, wanted.version, tags)
             if before.challenger:

@@ -84,6 +84,12 @@ def test_what_nobody_followed_is_finished(shop: Shop) -> None:
     assert not again.canary.passed
 
     good = shop.register()
+    assert promote(shop, good, NEVER, killed=True, run="first") is None
+    EmbeddedTarget(shop.settings.host_state).steer("shift", "promote")
+    shop.promotion.roll_back("1")
+    shop.promotion.reconcile()
+    assert (champion(shop), tags(shop, good)[ROLLOUT]) == ("1", "aborted")
+
     assert promote(shop, good, SOON, killed=True) is None
     assert shop.promotion.reconcile() is not None, "one under way goes on"
     assert rollout_state(shop) == "under way"
