@@ -17,6 +17,7 @@ from penstock.items import Items
 from penstock.record import Entry, Failure, ItemEntry, Record, Run, RunOptions, Runs, now
 from penstock.registry import ROLLOUT, ROLLOUT_BECAUSE, Registry, Version
 from penstock.results import GateResult, StageResult, State
+from penstock.rollout.canary import canary
 from penstock.settings import Settings
 from penstock.spec.pipeline import Pipeline
 from penstock.store import Store
@@ -214,8 +215,8 @@ class Chain:
             if url is not None and not ours and record.run.force != "deploy":
                 why = f"version {version} is the champion and serves already"
                 return _entry("deploy", None, "reused", why, summary={"version": version, "url": url})
-            if not ours and record.run.force != "deploy" and (ended := self._rolled_back(version)):
-                return _entry("deploy", None, "refused", ended)
+            if not ours and record.run.force != "deploy" and (gate := self._rolled_back(version)):
+                return _entry("deploy", None, "refused", _why(gate), gates=[gate])
             entry = self._do(record.run, "deploy", items, start)
             if entry.failure is None or entry.failure.kind != Stale.kind:
                 return entry
@@ -227,16 +228,18 @@ class Chain:
             next_step="start the run again",
         )
 
-    def _rolled_back(self, version: str) -> str | None:
-        """Why a version's rollout ended without it; None where it did not. It is not begun again unless it is forced."""
+    def _rolled_back(self, version: str) -> GateResult | None:
+        """The verdict of a version's rollout that ended without it; None where there was none.
+
+        It is not begun again unless it is forced.
+        """
         if self.pipeline.function.rollout is None:
             return None
         found = self.registry.version(self.pipeline.name, version)
         state = found.tags.get(ROLLOUT) if found else None
         if found is None or state not in ("worse", "aborted"):
             return None
-        why = found.tags.get(ROLLOUT_BECAUSE, "no reason given")
-        return f"the rollout of version {version} ended as {state}: {why}; to try again: --force deploy"
+        return canary(version, state, found.tags.get(ROLLOUT_BECAUSE, "no reason given"))
 
     def _live_url(self, record: Record) -> str | None:
         """Where the run's own package serves as declared, being the champion's; None where it does not."""

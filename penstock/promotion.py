@@ -28,6 +28,7 @@ from penstock.registry import (
     Version,
 )
 from penstock.results import GateResult
+from penstock.rollout.canary import canary
 from penstock.rollout.following import follow
 from penstock.rollout.record import RolloutStatus, State
 from penstock.settings import Settings
@@ -183,16 +184,7 @@ class Promotion:
         promoted = state == "promoted" and status.live == rollout.revision
         if state == "promoted" and not promoted:
             state, reason = "aborted", f"it had all traffic, and {status.live} was made live since"
-        verdict = GateResult(
-            name="canary",
-            passed=promoted,
-            observed=reason,
-            required="no worse than tolerated at any step",
-            why=f"the rollout of version {wanted.version} ended as {state}: {reason}",
-            next_step=""
-            if promoted
-            else "mend the model and run again; to try this one again: --force deploy",
-        )
+        verdict = canary(wanted.version, state, reason)
         tags = {ROLLOUT: state, ROLLOUT_BECAUSE: reason}
         if promoted:
             live = self._move(wanted, package, status.since)

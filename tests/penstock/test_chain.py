@@ -273,9 +273,8 @@ def test_what_was_worse_in_its_rollout_is_not_rolled_out_again(chain: Chain) -> 
     assert (record.state, "deploy" in jobs.started) == ("refused", False)
     entry = record.entry("deploy")
     assert entry is not None
-    assert entry.why.startswith(
-        "the rollout of version 1 ended as worse: errors; to try again: --force deploy"
-    )
+    assert entry.why == "gate canary: the rollout of version 1 ended as worse: errors"
+    assert [(gate.name, gate.passed) for gate in entry.gates] == [("canary", False)]
     run(rolling, jobs, "three", force="deploy")
     assert "deploy" in jobs.started
 
