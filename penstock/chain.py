@@ -15,8 +15,9 @@ from penstock.errors import PenstockError, SpecError, Stale
 from penstock.intervals import Interval, window
 from penstock.items import Items
 from penstock.record import Entry, Failure, ItemEntry, Record, Run, RunOptions, Runs, now
-from penstock.registry import Registry, Version
+from penstock.registry import ROLLOUT, ROLLOUT_BECAUSE, Registry, Version
 from penstock.results import GateResult, StageResult, State
+from penstock.rollout.canary import canary
 from penstock.settings import Settings
 from penstock.spec.pipeline import Pipeline
 from penstock.store import Store
@@ -214,6 +215,8 @@ class Chain:
             if url is not None and not ours and record.run.force != "deploy":
                 why = f"version {version} is the champion and serves already"
                 return _entry("deploy", None, "reused", why, summary={"version": version, "url": url})
+            if not ours and record.run.force != "deploy" and (gate := self._rolled_back(version)):
+                return _entry("deploy", None, "refused", _why(gate), gates=[gate])
             entry = self._do(record.run, "deploy", items, start)
             if entry.failure is None or entry.failure.kind != Stale.kind:
                 return entry
@@ -224,6 +227,19 @@ class Chain:
             f"other runs promoted {_JUDGE_AGAIN} times while version {version} was judged",
             next_step="start the run again",
         )
+
+    def _rolled_back(self, version: str) -> GateResult | None:
+        """The verdict of a version's rollout that ended without it; None where there was none.
+
+        It is not begun again unless it is forced.
+        """
+        if self.pipeline.function.rollout is None:
+            return None
+        found = self.registry.version(self.pipeline.name, version)
+        state = found.tags.get(ROLLOUT) if found else None
+        if found is None or state not in ("worse", "aborted"):
+            return None
+        return canary(version, state, found.tags.get(ROLLOUT_BECAUSE, "no reason given"))
 
     def _live_url(self, record: Record) -> str | None:
         """Where the run's own package serves as declared, being the champion's; None where it does not."""

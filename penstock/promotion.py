@@ -1,5 +1,7 @@
 """Promoting a version: prove its package, move the alias, let the live pointer follow; or put all back.
 
+With a rollout the target moves traffic step by step first, and judges; the alias moves once it has promoted the version.
+
 The registry's alias `champion` says what should serve. Every step may be repeated: a promotion that a crash cut
 in two is finished by the next one, or by `reconcile`.
 """
@@ -9,25 +11,45 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from penstock import signatures
 from penstock.errors import DeployError, PenstockError, Stale
-from penstock.registry import CHALLENGER, CHAMPION, PROMOTED_AT, REGISTER_PATH, Registry, Version
+from penstock.registry import (
+    CHALLENGER,
+    CHAMPION,
+    PROMOTED_AT,
+    REGISTER_PATH,
+    ROLLOUT,
+    ROLLOUT_BECAUSE,
+    Registry,
+    Version,
+)
+from penstock.results import GateResult
+from penstock.rollout.canary import canary
+from penstock.rollout.following import follow
+from penstock.rollout.record import RolloutStatus, State
 from penstock.settings import Settings
+from penstock.spec.rollout import Rollout
 from penstock.store import Store
-from penstock.targets import RevisionStatus, Status, Target, TargetError
+from penstock.targets import RevisionStatus, RollingTarget, Status, Target, TargetError
+
+_UNDER_WAY: State = "under way"
 
 
 @dataclass(frozen=True)
 class Live:
-    """What serves after a promotion: the registered version, its revision on the target, and the live URL."""
+    """What serves after a promotion: the registered version, its revision on the target, and the live URL.
+
+    `canary` is the verdict of a rollout; where it did not pass, the version is the one that served before.
+    """
 
     version: str
     revision: str
     url: str
+    canary: GateResult | None = None
 
 
 class Promotion:
@@ -43,11 +65,22 @@ class Promotion:
         self._target = target
         self._registry = registry
 
-    def promote(self, version: str, package: str, *, judged_against: str | None) -> Live:
-        """Make `version` the champion and live, by the package that was judged.
+    def promote(
+        self,
+        version: str,
+        package: str,
+        *,
+        judged_against: str | None,
+        rollout: Rollout | None = None,
+        run: str = "",
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Live:
+        """Make `version` the champion and live, by the package that was judged; at once, or by a rollout that is followed to
+        its end.
 
         `package`: the path of its registration in the store. `judged_against`: the version that it was judged
-        against, or None. Raises Stale where another version was promoted since, DeployError where the target
+        against, or None. `run` names this promotion: made again under that name it follows the rollout that it began;
+        `say` is told how far that is. Raises Stale where another version was promoted since, DeployError where the target
         would not have it (the version before serves, and is the champion).
         """
         with self._lock():
@@ -59,7 +92,14 @@ class Promotion:
                     f"and version {now or 'none'} is the champion by now",
                     next_step="judge it again",
                 )
-            return self._move(self._known(version), package)
+            wanted = self._known(version)
+            revision = self._begin(wanted, package, rollout, run) if rollout else None
+            if revision is None:
+                return self._move(wanted, package)
+        # Not under the lock: who wants to go back meanwhile need not wait.
+        ended = follow(self._rollout, revision, say)
+        with self._lock():
+            return self._settle(wanted, package, ended)
 
     def roll_back(self, version: str) -> Live:
         """Make an older `version` the champion and live, whatever it was judged against."""
@@ -68,26 +108,118 @@ class Promotion:
             return self._move(wanted, self._registration(wanted))
 
     def reconcile(self) -> Live | None:
-        """Bring the target to the alias, which a person may have moved; None where there is no champion."""
+        """Bring the target to the alias, which a person may have moved; None where there is no champion.
+
+        A rollout that ended while nobody followed it is entered in the registry first.
+        """
         with self._lock():
             champion = self._registry.champion(self._pipeline)
-            return None if champion is None else self._move(champion, self._registration(champion))
+            if champion is None:
+                return None
+            self._target.prepare()
+            rollout = self._rollout()
+            rolled = self._registry.version(self._pipeline, rollout.version) if rollout else None
+            if rollout and rollout.over and rolled and rolled.tags.get(ROLLOUT) == _UNDER_WAY:
+                live = self._settle(rolled, self._registration(rolled), rollout)
+                if live.version == rolled.version:
+                    return live
+            return self._move(champion, self._registration(champion))
+
+    def abort_rollout(self) -> Live | None:
+        """End the rollout in course: what served before has all traffic again. None where there is none."""
+        with self._lock():
+            self._target.prepare()
+            rollout = self._rollout()
+            if rollout is None or rollout.over:
+                return None
+            assert isinstance(self._target, RollingTarget)
+            ended = self._target.steer(self._function, "abort").rollout
+            assert ended is not None
+            wanted = self._known(ended.version)
+            return self._settle(wanted, self._registration(wanted), ended)
 
     def _lock(self) -> AbstractContextManager[None]:
         return self._store.lock(f"promotion-{self._pipeline}")
 
-    def _move(self, wanted: Version, package: str) -> Live:
+    # -- by a rollout ---------------------------------------------------------------------------------------
+
+    def _begin(self, wanted: Version, package: str, plan: Rollout, run: str) -> str | None:
+        """Begin the version's rollout, or find the one that this `run` began; its revision.
+
+        None where there is nothing to roll out: no other version serves.
+        """
+        revision = self._put(package)
+        status = self._status()
+        if status is None or status.live is None:
+            return None
+        last = status.rollout
+        if last and last.over and (last.revision, last.run) == (revision, run):
+            return revision
+        if status.live == revision:
+            return None
+        if not isinstance(self._target, RollingTarget):
+            raise DeployError(
+                f"the target of {self._function} knows no rollouts", next_step="take rollout out of the spec"
+            )
+        # First, so that whoever finds the rollout ended knows whether that was entered here.
+        tags = {REGISTER_PATH: package, ROLLOUT: _UNDER_WAY}
+        self._registry.tag(self._pipeline, wanted.version, tags)
+        try:
+            self._target.roll_out(self._function, revision, plan, run)
+        except TargetError as error:
+            if ROLLOUT in wanted.tags:
+                self._registry.tag(self._pipeline, wanted.version, {ROLLOUT: wanted.tags[ROLLOUT]})
+            else:
+                self._registry.drop_tag(self._pipeline, wanted.version, ROLLOUT)
+            raise DeployError(
+                f"the rollout of version {wanted.version} of {self._pipeline} could not begin: {error.message}",
+                next_step=error.next_step,
+            ) from error
+        return revision
+
+    def _settle(self, wanted: Version, package: str, rollout: RolloutStatus) -> Live:
+        """Enter a rollout's end in the registry; what serves, and the verdict."""
+        status = self._target.status(self._function)
+        state, reason = rollout.state, rollout.reason
+        promoted = state == "promoted" and status.live == rollout.revision
+        if state == "promoted" and not promoted:
+            state, reason = "aborted", f"it had all traffic, and {status.live} was made live since"
+        verdict = canary(wanted.version, state, reason)
+        tags = {ROLLOUT: state, ROLLOUT_BECAUSE: reason}
+        if promoted:
+            live = self._move(wanted, package, status.since)
+            self._registry.tag(self._pipeline, wanted.version, tags)
+            return replace(live, canary=verdict)
+        self._registry.tag(self._pipeline, wanted.version, tags)
+        serving = status.serving
+        if serving is None:
+            raise DeployError(
+                f"nothing serves behind {self._function!r}", next_step=f"penstock reconcile {self._pipeline}"
+            )
+        return Live(serving.version, serving.revision, status.url, verdict)
+
+    def _rollout(self) -> RolloutStatus | None:
+        status = self._status()
+        return status.rollout if status else None
+
+    # -- at once --------------------------------------------------------------------------------------------
+
+    def _put(self, package: str) -> str:
         with tempfile.TemporaryDirectory() as scratch:
             self._target.prepare()
             folder = self._store.fetch(f"{package}/package", Path(scratch))
             signatures.verify(folder)
             # Proves itself on its samples; nothing has moved yet.
-            revision = self._target.put(folder)
+            return self._target.put(folder)
+
+    def _move(self, wanted: Version, package: str, since: str | None = None) -> Live:
+        """Make it the champion and live; `since` where it is live already, by a rollout."""
+        revision = self._put(package)
         before = self._now(wanted)
         try:
             self._registry.set_alias(self._pipeline, CHAMPION, wanted.version)
             same = before.serving is not None and before.serving.revision == revision
-            since = wanted.tags.get(PROMOTED_AT) if same else None
+            since = since or (wanted.tags.get(PROMOTED_AT) if same else None)
             tags = {REGISTER_PATH: package, PROMOTED_AT: since or datetime.now(UTC).isoformat()}
             self._registry.tag(self._pipeline, wanted.version, tags)
             if before.challenger:

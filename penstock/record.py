@@ -124,14 +124,14 @@ class Record(BaseModel):
 
     @property
     def state(self) -> RunState:
-        """`refused` is a run that ended well with its model refused; data that fails its gate is `failed`."""
+        """`refused` is a run that ended well with its model refused, by a gate or by its rollout; data that fails its gate is `failed`."""
         states = {entry.name: entry.state for entry in self.entries}
         if any(
             entry.state == "failed" or (entry.stage == "validate" and entry.state == "refused")
             for entry in self.entries
         ):
             return "failed"
-        if states.get("validate_model") == "refused":
+        if "refused" in (states.get("validate_model"), states.get("deploy")):
             return "refused"
         if any(entry.stage == "collect" and entry.state == "skipped" for entry in self.entries):
             return "skipped"

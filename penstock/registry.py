@@ -39,6 +39,9 @@ VERDICT_PATH: Final = "penstock.verdict_path"
 REFUSED_BECAUSE: Final = "penstock.refused_because"
 #: When a version last became the champion (ISO, UTC).
 PROMOTED_AT: Final = "penstock.promoted_at"
+#: How a version's rollout stands or ended (`penstock.rollout.record.State`), and why.
+ROLLOUT: Final = "penstock.rollout"
+ROLLOUT_BECAUSE: Final = "penstock.rollout_because"
 
 _SQLITE = "sqlite:///"
 

@@ -41,13 +41,14 @@ def test_every_make_target_has_help() -> None:
 
 
 def test_the_readmes_commands_exist() -> None:
-    """Each `penstock` line of the README and of docs/cli.md is one that the command line takes, options and all."""
+    """Each `penstock` line of README, docs/cli.md and docs/rollout.md is one that the command line takes, options and all."""
     from typer.main import get_command
 
     from penstock.cli.main import app
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    lines = "".join(blocks("README.md", "bash") + blocks("docs/cli.md", "sh")).splitlines()
+    pages = (("README.md", "bash"), ("docs/cli.md", "sh"), ("docs/rollout.md", "sh"))
+    lines = "".join(block for page, language in pages for block in blocks(page, language)).splitlines()
     used = [words for line in lines if "penstock " in line and (words := shlex.split(line, comments=True))]
     assert len(used) > 10
     for program, name, *arguments in used:
@@ -76,6 +77,21 @@ def test_the_docs_triggers_are_declared() -> None:
     declared: dict[str, Any] = {}
     exec(blocks("docs/targets.md", "python")[0], declared)
     assert len(Function.model_validate(declared["function"]).triggers) == 3
+
+
+def test_the_docs_rollout_is_declared() -> None:
+    """What docs/rollout.md declares is taken; its table names every word of a plan, and the defaults are those."""
+    from penstock.spec.function import Function
+    from penstock.spec.rollout import Rollout
+
+    declared: dict[str, Any] = {}
+    exec(blocks("docs/rollout.md", "python")[0], declared)
+    assert set(declared["function"]["rollout"]) == set(Rollout.model_fields)
+    plan, usual = Function.model_validate(declared["function"]).rollout, Rollout()
+    assert plan == usual.model_copy(update={"shadow": 200, "sticky": "X-Customer"})
+    table = (ROOT / "docs/rollout.md").read_text().split("| --- | --- | --- |")[1].split("\n\n")[0]
+    named = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines() if line]
+    assert {name for names in named for name in names} == set(Rollout.model_fields)
 
 
 def test_the_docs_fields_are_the_specs() -> None:

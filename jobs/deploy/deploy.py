@@ -12,7 +12,7 @@ from penstock.targets import open_target
 
 
 def run(work: Work) -> Done:
-    """Promote the registered version that `validate_model` let through.
+    """Promote the registered version that `validate_model` let through; refused where its rollout ended without it.
 
     Raises Stale where another version was promoted since it was judged, DeployError where the target would not
     have it, PenstockError where its verdict was a refusal.
@@ -23,19 +23,33 @@ def run(work: Work) -> Done:
         raise PenstockError(f"version {version} was refused by its gates and cannot be deployed")
     champion = judged.inputs.get("champion")
     judged_against = None if champion is None else str(work.store.result_at(champion.path).summary["version"])
+    declared = Function.model_validate(work.spec["declared"])
     promotion = Promotion(
         work.settings,
         work.request.pipeline,
         work.spec["function"],
-        open_target(Function.model_validate(work.spec["declared"]), work.settings.host_state),
+        open_target(declared, work.settings.host_state),
         Registry(work.settings.mlflow_uri),
     )
-    live = promotion.promote(version, registered.path, judged_against=judged_against)
+    live = promotion.promote(
+        version,
+        registered.path,
+        judged_against=judged_against,
+        rollout=declared.rollout,
+        run=work.item.key,
+        say=lambda line: print(line, flush=True),
+    )
+    gates = [live.canary] if live.canary else []
     print(f"version {live.version} answers at {live.url}", flush=True)
+    if gates and not gates[0].passed:
+        return Done(
+            digest=work.item.key, outputs=[], summary={"version": version}, gates=gates, state="refused"
+        )
     return Done(
         digest=work.item.key,
         outputs=[],
         summary={"version": live.version, "revision": live.revision, "url": live.url},
+        gates=gates,
     )
 
 

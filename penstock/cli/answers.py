@@ -11,6 +11,7 @@ from penstock.findings import Finding
 from penstock.intervals import Interval
 from penstock.record import Failure, RunState
 from penstock.results import GateResult, State
+from penstock.rollout.record import RolloutStatus
 from penstock.targets import TriggerStatus
 
 _RUN_STATE = "interrupted: the process of a run in a terminal was killed before it could end the run"
@@ -105,6 +106,9 @@ class PipelineAnswer(Part):
     serving: str | None = Field(description="the version that the target serves; null where none answers")
     target: str = Field(
         description="'answers'; 'idle': it answers once a process is started for it; or why the target does not"
+    )
+    rollout: RolloutStatus | None = Field(
+        description="the rollout in course, or how the last one ended; null where another version went live since"
     )
     last_run: LastRunAnswer | None
 
@@ -267,6 +271,15 @@ class RemoveAnswer(Answer):
     versions: int = Field(description="registered versions that were deleted")
     bytes: int = Field(description="size of what was deleted from the store")
     kept: str = Field(description="the folder with the declaration, which stays")
+
+
+class RolloutAnswer(Answer):
+    """A rollout in course, or the last one."""
+
+    pipeline: str
+    function: str
+    serving: str | None = Field(description="the version behind the live name; null where there is none")
+    rollout: RolloutStatus | None = Field(description="null before the first")
 
 
 class RollbackAnswer(Answer):

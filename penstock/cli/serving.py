@@ -72,10 +72,13 @@ def rollback(
         str | None, typer.Option(help="The version. Default: the newest older one that was live.")
     ] = None,
 ) -> RollbackAnswer:
-    """Make an older version the champion and live, in seconds."""
+    """Make an older version the champion and live, in seconds; while a new one is rolled out, end that."""
     here = project.settings()
+    promotion = _promotion(name, here)
+    if to is None and (kept := promotion.abort_rollout()) is not None:
+        return RollbackAnswer(pipeline=name, before=kept.version, version=kept.version, url=kept.url)
     before, wanted = _versions(name, here, to)
-    live = _promotion(name, here).roll_back(wanted)
+    live = promotion.roll_back(wanted)
     return RollbackAnswer(pipeline=name, before=before, version=live.version, url=live.url)
 
 

@@ -10,6 +10,7 @@ import typer
 from penstock.cli import project, styles
 from penstock.cli.answers import ChampionAnswer, GateAnswer, LastRunAnswer, PipelineAnswer, StatusAnswer
 from penstock.cli.command import command
+from penstock.cli.rollout import in_words
 from penstock.errors import PenstockError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from penstock import Pipeline
     from penstock.record import Record, Runs
     from penstock.registry import Registry
+    from penstock.rollout.record import RolloutStatus
     from penstock.settings import Settings
     from penstock.targets import Status
 
@@ -63,6 +65,7 @@ def _pipeline(name: str, here: Settings, kept: Runs, registry: Registry) -> Pipe
         triggers=list(live.triggers) if live else [],
         serving=live.serving.version if live and live.serving else None,
         target=target,
+        rollout=_rollout(live) if live else None,
         last_run=_last_run(newest, here) if newest else None,
     )
 
@@ -103,6 +106,14 @@ def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[Status 
         told = "; ".join(found.differs)
         return found, f"differs from the spec: {told}; to do: penstock reconcile {name}"
     return found, "answers"
+
+
+def _rollout(live: Status) -> RolloutStatus | None:
+    """The one in course, or how the last one ended, unless another version went live since: then it is history."""
+    rollout = live.rollout
+    if rollout is None or not rollout.over or rollout.revision == live.live:
+        return rollout
+    return rollout if live.since is None or live.since <= rollout.began else None
 
 
 def _last_run(record: Record, here: Settings) -> LastRunAnswer:
@@ -180,12 +191,20 @@ def _show(pipeline: PipelineAnswer, console: Console) -> None:
         console.print(
             f"  trigger   {trigger.name} by {trigger.feed or 'whoever fires it'}{state}", soft_wrap=True
         )
+    rolled = pipeline.rollout
+    # One that was promoted is history once the registry says so, too.
+    promoting = rolled is not None and rolled.state == "promoted" and rolled.version == pipeline.serving
+    if rolled and not promoting:
+        console.print(f"  rollout   {escape(in_words(rolled))}", soft_wrap=True)
     if pipeline.target not in ("answers", "idle"):
         console.print(f"  target    [yellow]{escape(pipeline.target)}[/]", soft_wrap=True)
     if champion and pipeline.serving and champion.version != pipeline.serving:
-        console.print(
-            f"  [yellow]behind[/]    penstock reconcile {pipeline.name} brings version {champion.version} live"
+        does = (
+            f"enters that version {pipeline.serving} was promoted"
+            if promoting
+            else f"brings version {champion.version} live"
         )
+        console.print(f"  [yellow]behind[/]    penstock reconcile {pipeline.name} {does}", soft_wrap=True)
     last = pipeline.last_run
     if last is None:
         console.print(f"  last run  none yet: penstock run {pipeline.name}")

@@ -8,8 +8,9 @@ import hmac
 import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -30,6 +31,8 @@ from penstock.host.pool import Pool
 from penstock.host.proxy import METRICS, Proxy
 from penstock.host.state import HostRecord, StateFolder
 from penstock.host.upload import read_body, save_body
+from penstock.rollout.record import ACTIONS, Action
+from penstock.spec.rollout import Rollout
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -49,6 +52,16 @@ class _Traffic(BaseModel):
     revision: str
 
 
+class _Rollout(BaseModel):
+    """Body of `PUT /functions/{name}/rollout`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    revision: Annotated[str, Field(pattern=f"^{REVISION.pattern}$")]
+    plan: Rollout = Rollout()
+    run: str
+
+
 class Host:
     """Answers requests about the functions of one state folder; `record` says who and where the host is.
 
@@ -65,7 +78,7 @@ class Host:
         self._functions = Functions(state, limits, self._pool, self._background)
         self._whisk = OpenWhisk(state, self._pool, limits, self._background)
         self._whisk.open()
-        self._proxy = Proxy(self._functions, limits)
+        self._proxy = Proxy(self._functions, limits, self._background)
         self._compaction = Compaction(state.predictions, store, limits)
         self._token = state.token().encode()
 
@@ -80,6 +93,15 @@ class Host:
             Route(revision, self._changing(self._put), methods=["PUT"]),
             Route(revision, self._changing(self._remove_revision), methods=["DELETE"]),
             Route("/functions/{name}/traffic", self._changing(self._route), methods=["PUT"]),
+            Route("/functions/{name}/rollout", self._changing(self._roll_out), methods=["PUT"]),
+            *(
+                Route(
+                    f"/functions/{{name}}/rollout/{action}",
+                    self._changing(self._steer(action)),
+                    methods=["POST"],
+                )
+                for action in ACTIONS
+            ),
             Route("/functions/{name}/logs", self._logs),
             Route("/functions/{name}/predict", self._forward("predict"), methods=["POST"]),
             *(Route(f"/functions/{{name}}/{path}", self._forward(path)) for path in _PROXIED),
@@ -185,6 +207,28 @@ class Host:
             raise _malformed("revision", wanted.revision)
         await self._functions.route(name, wanted.revision)
         return JSONResponse(self._status_of(name))
+
+    async def _roll_out(self, request: Request) -> Response:
+        name = _name(request)
+        body = await read_body(request, limit=65536, seconds=self._limits.body_seconds)
+        try:
+            asked = _Rollout.model_validate_json(body)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(str(part) for part in fault["loc"])
+            raise HostError(
+                422, f'the body is not {{"revision": …, "plan": …, "run": …}}: {where}: {fault["msg"]}'
+            ) from error
+        await self._functions.roll_out(name, asked.revision, asked.plan, asked.run)
+        return JSONResponse(self._status_of(name))
+
+    def _steer(self, action: Action) -> _Handler:
+        async def steer(request: Request) -> Response:
+            name = _name(request)
+            await self._functions.steer(name, action)
+            return JSONResponse(self._status_of(name))
+
+        return steer
 
     async def _remove(self, request: Request) -> Response:
         await self._functions.remove(_name(request))

@@ -15,12 +15,15 @@ from penstock.host.libraries import Libraries
 from penstock.host.limits import Limits
 from penstock.host.logs import FunctionLog
 from penstock.host.pool import Pool
+from penstock.host.rolling import Rolling
 from penstock.host.runner import Runner, State
 from penstock.host.state import StateFolder, Traffic
 
 
 class Function:
-    """`live` serves, or is at zero until it is asked; `candidate` is proven and warm; `leaving` are drained."""
+    """`live` serves, or is at zero until it is asked; `rolling` takes a share of its traffic; `candidate` is proven and warm;
+    `leaving` are drained.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Function:
         self.traffic: Traffic | None = None
         self.fault: HostError | None = None
         self.live: Runner | None = None
+        self.rolling: Rolling | None = None
         self.candidate: Runner | None = None
         self.leaving: set[Runner] = set()
         self._waiting = 0
@@ -61,7 +65,9 @@ class Function:
 
     def runners(self) -> list[Runner]:
         """Every process it has, the one that says most about its revision last."""
-        return [*self.leaving, *(runner for runner in (self.candidate, self.live) if runner is not None)]
+        rolling = self.rolling.runner if self.rolling else None
+        known = (self.candidate, rolling, self.live)
+        return [*self.leaving, *(runner for runner in known if runner is not None)]
 
     def warm(self, revision: str) -> Runner | None:
         """The candidate, where it is a ready process of that revision."""

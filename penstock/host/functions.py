@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from penstock.host.background import Background
@@ -16,9 +15,13 @@ from penstock.host.libraries import Libraries
 from penstock.host.limits import Limits
 from penstock.host.manifest import MANIFEST, SIGNATURE
 from penstock.host.pool import Pool
+from penstock.host.rolling import Rolling
+from penstock.host.rollouts import Rollouts, timestamp
 from penstock.host.runner import Runner, State, version_of
 from penstock.host.state import StateFolder, Traffic
 from penstock.host.upload import unpack_package
+from penstock.rollout.record import Action, RolloutStatus
+from penstock.spec.rollout import Rollout
 from penstock.targets import RevisionStatus, Status
 
 
@@ -32,6 +35,7 @@ class Functions:
         self._state = state
         self._limits = limits
         self._libraries = Libraries(state, limits)
+        self._rollouts = Rollouts(state)
         self._pool = pool
         self._background = background
         self._functions: dict[str, Function] = {}
@@ -48,7 +52,9 @@ class Functions:
             if function.traffic is not None:
                 function.live = function.runner(function.traffic.revision)
                 function.live.keep()
+                self._rollouts.take_up(function)
         self._background.spawn(self._libraries.sweep(self._state.packages))
+        self._background.spawn(self._judge())
 
     async def close(self) -> None:
         """Stop every process."""
@@ -60,6 +66,10 @@ class Functions:
     def lease(self, name: str, *, use: bool = True) -> AbstractAsyncContextManager[Runner]:
         """The live revision's process for one request: see `Function.lease`. Raises HostError (404)."""
         return self._get(name).lease(use=use)
+
+    def rolling(self, name: str) -> Rolling | None:
+        """The rollout in course. Raises HostError (404)."""
+        return self._get(name).rolling
 
     def at_zero(self, name: str) -> bool:
         """Whether the function's live revision has no process, or one that is ending. Raises HostError (404)."""
@@ -82,13 +92,18 @@ class Functions:
         for runner in function.runners():
             if runner.revision in revisions:
                 revisions[runner.revision] = runner.status()
-        traffic = function.traffic
+        traffic, rollout = function.traffic, None
+        if function.rolling is not None:
+            rollout = function.rolling.course.status()
+        elif traffic is not None and traffic.rollout is not None:
+            rollout = RolloutStatus.of(traffic.rollout)
         return Status(
             name=name,
             url=url,
             live=traffic.revision if traffic else None,
             since=traffic.since if traffic else None,
             revisions=tuple(revisions.values()),
+            rollout=rollout,
         )
 
     def log_tail(self, name: str, lines: int) -> list[str]:
@@ -126,10 +141,11 @@ class Functions:
         if _newly_signed(there.with_name(SIGNATURE), sent.with_name(SIGNATURE)):
             await self._prove_and_publish(name, revision, staged, self._state.sign)
             return
-        if function.live is not None and function.live.revision == revision:
-            function.live.wake()
-            await function.live.proved()
-            return
+        for serving in (function.live, function.rolling.runner if function.rolling else None):
+            if serving is not None and serving.revision == revision:
+                serving.wake()
+                await serving.proved()
+                return
         function.keep_warm(await self._proven(function, revision))
 
     async def _prove_and_publish(
@@ -150,14 +166,15 @@ class Functions:
         function.keep_warm(runner)
 
     async def route(self, name: str, revision: str) -> None:
-        """Make `revision` the live one: prove it, move the pointer on disk, then serve from it.
+        """Make `revision` the live one: prove it, move the pointer on disk, then serve from it. A rollout ends with that.
 
         Raises HostError (404 for no such revision, 422, 502) and OSError; then the old one is still live.
         """
         async with self._lock(name):
-            function = self._get(name)
-            if not self._state.package(name, revision).is_dir():
-                raise HostError(404, f"{name} has no revision {revision}", next_step="put it first")
+            function = self._get_with(name, revision)
+            if function.rolling is not None and function.rolling.runner.revision == revision:
+                await self._rollouts.promote(function, "the live name was moved to it")
+                return
             live = function.live
             # One that was refused, and then put again with a signature, has a proven process beside it.
             replaced = live is not None and live.state is not State.READY and function.warm(revision)
@@ -166,18 +183,51 @@ class Functions:
                 await live.proved()
                 return
             runner = await self._proven(function, revision)
-            traffic = Traffic(revision=revision, since=datetime.now(UTC).isoformat(timespec="seconds"))
+            rollout = function.traffic.rollout if function.traffic else None
+            rolling, function.rolling = function.rolling, None
+            if rolling is not None:
+                rollout = rolling.course.ended("aborted", f"the live name was moved to {revision}")
+            traffic = Traffic(revision=revision, since=timestamp(), rollout=rollout)
             try:
                 await asyncio.to_thread(self._state.point, name, traffic)
             except BaseException:
+                function.rolling = rolling
                 function.keep_warm(runner)
                 raise
             runner.keep()
             old, function.live = function.live, runner
             function.traffic, function.fault = traffic, None
             function.changes.notify()
-            if old is not None:
-                function.let_go(old)
+            for leaving in (old, rolling.runner if rolling else None):
+                if leaving is not None:
+                    function.let_go(leaving)
+
+    async def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
+        """Begin to move traffic to `revision`, which proves itself first; by the same `run` again nothing changes.
+
+        Raises HostError (404 for no such revision; 409 where nothing is live, that revision is, or another one is being
+        rolled out; 422, 502) and OSError; then all is as it was.
+        """
+        async with self._lock(name):
+            function = self._get_with(name, revision)
+            if not self._rollouts.is_asked_again(function, revision, run):
+                await self._rollouts.begin(function, await self._proven(function, revision), plan, run)
+
+    async def steer(self, name: str, action: Action) -> None:
+        """Do what a person wants with the rollout in course. Raises HostError (404; 409 where there is none) and OSError."""
+        async with self._lock(name):
+            await self._rollouts.steer(self._get(name), action)
+
+    async def _judge(self) -> None:
+        """Judge every rollout in course, again and again."""
+        while True:
+            await asyncio.sleep(self._limits.judge_seconds)
+            for name, function in list(self._functions.items()):
+                try:
+                    await self._rollouts.judge(function, self._lock(name))
+                except OSError as error:
+                    # Until there is room again it stays as it is on disk, and one that is worse gets no traffic.
+                    function.log.write("rollout", "host", str(error).encode())
 
     async def remove_revision(self, name: str, revision: str) -> None:
         """Take one revision away. Raises HostError (404; 409 for the live one)."""
@@ -186,6 +236,10 @@ class Functions:
             if function.traffic is not None and function.traffic.revision == revision:
                 raise HostError(
                     409, f"{revision} is the live revision of {name}", next_step="route to another one first"
+                )
+            if function.rolling is not None and function.rolling.runner.revision == revision:
+                raise HostError(
+                    409, f"{revision} of {name} is being rolled out", next_step="end the rollout first"
                 )
             if not self._state.package(name, revision).is_dir():
                 raise HostError(404, f"{name} has no revision {revision}")
@@ -208,7 +262,7 @@ class Functions:
         # Off the disk first: were the host killed here, no half of it would come back.
         await asyncio.to_thread(self._state.remove_function, name)
         del self._functions[name]
-        runners, function.live = function.runners(), None
+        runners, function.live, function.rolling = function.runners(), None, None
         function.changes.notify()
         await asyncio.gather(*(runner.drain() for runner in runners))
         function.log.remove()
@@ -239,6 +293,12 @@ class Functions:
                 404, f"there is no function {name}", next_step="GET /functions lists those there are"
             )
         return self._functions[name]
+
+    def _get_with(self, name: str, revision: str) -> Function:
+        function = self._get(name)
+        if not self._state.package(name, revision).is_dir():
+            raise HostError(404, f"{name} has no revision {revision}", next_step="put it first")
+        return function
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())

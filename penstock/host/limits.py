@@ -36,6 +36,10 @@ class Limits:
     processes_bytes: int = 2048 * MIB
     watch_seconds: float = 1.0
 
+    # How often a rollout is judged, and how many requests of a function are in its shadow at once; others are left out.
+    judge_seconds: float = 1.0
+    shadows: int = 4
+
     # The lock of a step's libraries; that of the job room, with Spark and all, is a third of it.
     lock_bytes: int = MIB
     # What uv gets to install the libraries of one step.

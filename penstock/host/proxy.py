@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
+from penstock.host.background import Background
 from penstock.host.errors import HostError
 from penstock.host.functions import Functions
 from penstock.host.limits import Limits
 from penstock.host.manifest import REVISION_HEADER
+from penstock.host.rolling import Rolling
+from penstock.host.runner import Runner
 from penstock.host.upload import read_body
-from penstock.host.upstream import Connections, Ended, TooLarge
+from penstock.host.upstream import Answer, Connections, Ended, Headers, TooLarge
+from penstock.rollout.course import FAILED, Seen, score_in
 
 # RFC 9110, 7.6.1: they speak of one connection, not of the message. And Proxy-Connection, which clients still send.
 _HOP_BY_HOP = frozenset(
@@ -29,12 +37,27 @@ _NOT_RETURNED = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
 METRICS = "metrics"
 
 
+#: What a rollout deals out: requests for predictions. A path of the Open Inference Protocol that names a version is that one's.
+_PREDICTS = re.compile(r"predict|v2/models/[^/]+/infer")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request as a process is asked it."""
+
+    method: str
+    target: bytes
+    headers: Headers
+    body: bytes
+
+
 class Proxy:
     """Open connections to all functions."""
 
-    def __init__(self, functions: Functions, limits: Limits) -> None:
+    def __init__(self, functions: Functions, limits: Limits, background: Background) -> None:
         self._functions = functions
         self._limits = limits
+        self._background = background
         # A runtime closes idle connections after 5 s (uvicorn); given up sooner here, none is used as it closes.
         self._connections = Connections(limits.response_bytes, idle_seconds=3.0)
 
@@ -43,49 +66,144 @@ class Proxy:
         self._connections.close()
 
     async def forward(self, name: str, path: str, request: Request) -> Response:
-        """The answer of the live revision of `name` to this request for `path`.
+        """The answer of the live revision of `name` to this request for `path`; of the candidate's where a rollout deals it to it.
 
         Raises HostError: 404, 408 and 413 for the request, 503 when the function is down, 504 when it does not
         answer in time, 502 when its answer is too large.
         """
         # The body first: a slow sender holds up neither a switch nor a function that is to stop.
         body = await read_body(request, limit=self._limits.request_bytes, seconds=self._limits.body_seconds)
-        headers = _without(request.headers.raw, _NOT_SENT)
         target = f"/{path}".encode("ascii")
         if query := request.scope["query_string"]:
             target += b"?" + query
+        asked = _Asked(request.method, target, _without(request.headers.raw, _NOT_SENT), body)
+        predicts = request.method == "POST" and _PREDICTS.fullmatch(path)
+        if predicts and (rolling := self._functions.rolling(name)) is not None:
+            sticky = rolling.course.record.plan.sticky
+            return await self._forward_in_rollout(
+                name, rolling, asked, request.headers.get(sticky) if sticky else None
+            )
         async with self._functions.lease(name, use=path != METRICS) as runner:
-            assert runner.port is not None
-            try:
-                async with asyncio.timeout(self._limits.answer_seconds):
-                    answer = await self._connections.ask(runner.port, request.method, target, headers, body)
-            except TimeoutError:
-                raise HostError(
-                    504,
-                    f"{name} did not answer within {self._limits.answer_seconds:g} s",
-                    next_step="send fewer records at once",
-                ) from None
-            except TooLarge:
-                raise HostError(
-                    502,
-                    f"the answer of {name} has more than {self._limits.response_bytes} bytes",
-                    next_step="send fewer records at once",
-                ) from None
-            except Ended as error:
-                raise HostError(
-                    503,
-                    f"{name} ended before it answered: {error}",
-                    next_step=f"try again; GET /functions/{name}/logs says what it printed",
-                    retry_after=runner.retry_after,
-                ) from error
-        response = Response(answer.content, answer.status)
-        own = [pair for pair in response.raw_headers if pair[0] == b"content-length"]
-        response.raw_headers = [
-            *_without(answer.headers, _NOT_RETURNED),
-            *own,
-            (REVISION_HEADER.encode(), runner.revision.encode()),
-        ]
+            return _response(await self._ask(name, runner, asked), runner)
+
+    async def _ask(self, name: str, runner: Runner, asked: _Asked) -> Answer:
+        assert runner.port is not None
+        try:
+            async with asyncio.timeout(self._limits.answer_seconds):
+                return await self._connections.ask(
+                    runner.port, asked.method, asked.target, asked.headers, asked.body
+                )
+        except TimeoutError:
+            raise HostError(
+                504,
+                f"{name} did not answer within {self._limits.answer_seconds:g} s",
+                next_step="send fewer records at once",
+            ) from None
+        except TooLarge:
+            raise HostError(
+                502,
+                f"the answer of {name} has more than {self._limits.response_bytes} bytes",
+                next_step="send fewer records at once",
+            ) from None
+        except Ended as error:
+            raise HostError(
+                503,
+                f"{name} ended before it answered: {error}",
+                next_step=f"try again; GET /functions/{name}/logs says what it printed",
+                retry_after=runner.retry_after,
+            ) from error
+
+    # -- in a rollout ---------------------------------------------------------------------------------------
+
+    async def _forward_in_rollout(
+        self, name: str, rolling: Rolling, asked: _Asked, key: str | None
+    ) -> Response:
+        """The answer of whoever the request is dealt to. What the candidate fails to answer the champion does."""
+        course = rolling.course
+        dealt = course.deals(key)
+        if dealt and (answered := await self._ask_candidate(name, rolling, asked)) is not None:
+            course.note_candidate(answered.seen)
+            if answered.answer is not None:
+                return _response(answered.answer, rolling.runner)
+        try:
+            async with self._functions.lease(name) as runner:
+                champion = await self._measure(name, runner, asked)
+        except HostError:
+            if not dealt and not course.shadowing:
+                course.note_champion(FAILED)
+            raise
+        assert champion.answer is not None
+        response = _response(champion.answer, runner)
+        if course.shadowing:
+            # Once the caller has its answer.
+            response.background = BackgroundTask(self._shadow, name, rolling, asked, champion)
+        elif not dealt:  # a request that the candidate failed was not dealt to the champion by chance
+            course.note_champion(champion.seen)
         return response
+
+    async def _measure(self, name: str, runner: Runner, asked: _Asked) -> _Answered:
+        began = time.perf_counter()
+        answer = await self._ask(name, runner, asked)
+        seconds = time.perf_counter() - began
+        score = score_in(answer.content) if answer.status == 200 else None
+        return _Answered(Seen(answer.status >= 500, seconds, score), answer)
+
+    async def _ask_candidate(self, name: str, rolling: Rolling, asked: _Asked) -> _Answered | None:
+        """What the candidate makes of a request, without an answer where it fails; None where it has no process just now."""
+        runner = rolling.runner
+        if not rolling.ready():
+            # What does not come up has failed; one that is on its way up, or restarted, has not been asked.
+            return _Answered(FAILED, None) if runner.refused else None
+        try:
+            with runner.asked():
+                answered = await self._measure(name, runner, asked)
+        except HostError:
+            return _Answered(FAILED, None)
+        runner.used = time.monotonic()
+        return _Answered(answered.seen, None) if answered.seen.failed else answered
+
+    async def _shadow(self, name: str, rolling: Rolling, asked: _Asked, champion: _Answered) -> None:
+        """Have the candidate answer, too, what the champion has answered; not where that is more than it can take."""
+        if rolling.shadows >= self._limits.shadows:
+            return
+        rolling.shadows += 1
+
+        async def compare() -> None:
+            try:
+                found = await self._ask_candidate(name, rolling, asked)
+            finally:
+                rolling.shadows -= 1
+            if found is not None and rolling.course.shadowing:
+                rolling.course.note_both(champion.seen, _refused_alone(found, champion))
+
+        # Not waited for, as the caller's connection would be.
+        self._background.spawn(compare())
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """What was seen of an answer, and the answer itself unless it is of no use to a caller."""
+
+    seen: Seen
+    answer: Answer | None
+
+
+def _refused_alone(candidate: _Answered, champion: _Answered) -> Seen:
+    """What was seen of the candidate's; a failure, too, where it refuses (4xx) what the champion answers."""
+    assert champion.answer is not None
+    refused = candidate.answer is not None and candidate.answer.status >= 400 > champion.answer.status
+    return FAILED if refused else candidate.seen
+
+
+def _response(answer: Answer, runner: Runner) -> Response:
+    response = Response(answer.content, answer.status)
+    own = [pair for pair in response.raw_headers if pair[0] == b"content-length"]
+    response.raw_headers = [
+        *_without(answer.headers, _NOT_RETURNED),
+        *own,
+        (REVISION_HEADER.encode(), runner.revision.encode()),
+    ]
+    return response
 
 
 def _without(headers: Iterable[tuple[bytes, bytes]], left_out: frozenset[bytes]) -> list[tuple[bytes, bytes]]:

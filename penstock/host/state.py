@@ -3,7 +3,7 @@
 token                               the bearer token of changing calls, mode 0600
 host.json                           where the running host is: url, pid, creation time
 functions/<name>/revisions/<rev>/   immutable packages
-functions/<name>/traffic.json       the live pointer
+functions/<name>/traffic.json       the live pointer, and the rollout
 libraries/<digest>/                 libraries of steps, for whichever packages need them (penstock.host.libraries)
 logs/<name>.log                     what the function printed
 predictions/<name>/                 its prediction log, until it is in the store
@@ -26,15 +26,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from penstock.durable import sync_folder, sync_tree, write_atomic
 from penstock.host.errors import HostError
 from penstock.host.manifest import NAME, REVISION, SIGNATURE
+from penstock.rollout.record import Record
 
 
 class Traffic(BaseModel):
-    """The live pointer: `revision` answers the function's name `since` that moment (ISO 8601, UTC)."""
+    """The live pointer: `revision` answers the function's name `since` that moment (ISO 8601, UTC).
+
+    `rollout` is the one in course, or the last one: in the same file, as its end and the pointer move together.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     revision: str
     since: str
+    rollout: Record | None = None
 
 
 class HostRecord(BaseModel):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 from penstock.runtimes import Kind
 from penstock.spec import schedule as schedules
 from penstock.spec.durations import Duration
+from penstock.spec.rollout import Rollout
 from penstock.spec.sources import NAME
 
 #: The model among the steps of its function.
@@ -57,7 +58,8 @@ class Function(BaseModel):
 
     `steps` are the user's own around the model, in their order; SCORE among them is the model. On OpenWhisk they are a `chain`:
     actions of their own in a sequence, or with the model in one process, as they are everywhere else. `web` lets who has
-    the function's own secret ask it there, without a key of the namespace; `triggers`, by name, start it on events.
+    the function's own secret ask it there, without a key of the namespace; `triggers`, by name, start it on events. With a
+    `rollout` a new version takes over step by step on the function host; without one at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +74,7 @@ class Function(BaseModel):
     chain: Literal["sequence", "process"] = "sequence"
     web: bool = False
     triggers: dict[Annotated[str, Field(pattern=NAME)], Trigger] = {}
+    rollout: Rollout | None = None
 
     @field_validator("steps")
     @classmethod
@@ -84,11 +87,13 @@ class Function(BaseModel):
 
     @model_validator(mode="after")
     def _where_there_is_such(self) -> Self:
-        asked = [name for name, given in (("web", self.web), ("triggers", self.triggers)) if given]
-        if asked and self.target != "openwhisk":
-            raise ValueError(
-                f"{' and '.join(asked)} go with target 'openwhisk'; the target is {self.target!r}"
-            )
+        for target, words in (("openwhisk", ("web", "triggers")), ("embedded", ("rollout",))):
+            asked = [word for word in words if getattr(self, word)]
+            if asked and self.target != target:
+                go = "go" if len(asked) > 1 else "goes"
+                raise ValueError(
+                    f"{' and '.join(asked)} {go} with target {target!r}; the target is {self.target!r}"
+                )
         return self
 
     @property

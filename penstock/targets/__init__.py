@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
 from penstock.errors import DeployError
+from penstock.rollout.record import Action, RolloutStatus
 from penstock.spec.function import Function
+from penstock.spec.rollout import Rollout
 
 
 class TargetError(DeployError):
@@ -56,7 +58,7 @@ class Status(BaseModel):
     """A function on a target: `url` is its live name, `live` the revision behind it, `since` when that began (ISO).
 
     `web` is where it answers without a key of the platform, if anywhere; `triggers` start it. `differs` tells what is there otherwise than the spec
-    declares; deploying mends it.
+    declares; deploying mends it. `rollout` is the one in course, else the last one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +71,7 @@ class Status(BaseModel):
     web: str | None = None
     triggers: tuple[TriggerStatus, ...] = ()
     differs: tuple[str, ...] = ()
+    rollout: RolloutStatus | None = None
 
     @property
     def serving(self) -> RevisionStatus | None:
@@ -111,6 +114,24 @@ class Target(Protocol):
 
     def remove(self, name: str) -> None:
         """Take the function and all its revisions away; a function that is not there is no error."""
+
+
+@runtime_checkable
+class RollingTarget(Target, Protocol):
+    """A target that moves traffic to a new revision step by step, judges it, and takes traffic back by itself.
+
+    How far it is, and how it ended, is in `Status.rollout`.
+    """
+
+    def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
+        """Begin to move traffic of the live name to `revision`, which was put.
+
+        `run` names whoever begins it: asked again by the same, the rollout goes on, or stays ended as it did. Raises
+        TargetError: 409 where nothing is live yet, where that revision is, or where another is being rolled out.
+        """
+
+    def steer(self, name: str, action: Action) -> Status:
+        """Do that to the rollout in course. Raises TargetError, 409 where there is none."""
 
 
 _TARGETS: Final = {

@@ -18,7 +18,9 @@ from penstock import processes
 from penstock.host.manifest import REVISION_HEADER
 from penstock.host.state import HostRecord
 from penstock.processes import Process, ProcessError
+from penstock.rollout.record import Action
 from penstock.spec.function import Function
+from penstock.spec.rollout import Rollout
 from penstock.targets import Status, TargetError
 from penstock.targets.asking import object_in
 from penstock.targets.sending import as_json, zipped
@@ -157,6 +159,16 @@ class EmbeddedTarget:
     def route(self, name: str, revision: str) -> None:
         """Make `revision` answer the live name. See `Target`."""
         self._call("PUT", _path(name, "traffic"), json={"revision": revision}, headers=self._token())
+
+    def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
+        """Begin a rollout. See `RollingTarget`."""
+        asked = {"revision": revision, "plan": plan.model_dump(mode="json"), "run": run}
+        self._call("PUT", _path(name, "rollout"), json=asked, headers=self._token())
+
+    def steer(self, name: str, action: Action) -> Status:
+        """Pause, resume, promote or abort the rollout. See `RollingTarget`."""
+        done = self._call("POST", _path(name, "rollout", action), headers=self._token())
+        return Status.model_validate(done.json())
 
     def attach(self, name: str) -> None:
         """The host knows no events. See `Target`."""

@@ -18,6 +18,7 @@ from penstock import Pipeline, files, keys
 from penstock.chain import Chain
 from penstock.errors import PenstockError, SpecError, Stale
 from penstock.record import Entry, Record, RunOptions
+from penstock.registry import ROLLOUT, ROLLOUT_BECAUSE
 from penstock.results import GateResult, StageResult
 from penstock.settings import Settings
 from penstock.spec.function import Function
@@ -256,6 +257,26 @@ def test_a_refused_model_ends_well(chain: Chain) -> None:
     assert deploy.state == "skipped"
     assert "because of validate_model" in deploy.why
     assert "deploy" not in jobs.started
+
+
+def test_what_was_worse_in_its_rollout_is_not_rolled_out_again(chain: Chain) -> None:
+    """A refused deploy is a refused run; the next one refuses the version by its tags, unless it is forced to deploy."""
+    rolling = _with(chain, function=Function.model_validate({"rollout": {}}))
+    tags: dict[str, str] = {}
+    rolling.registry = SimpleNamespace(  # type: ignore[assignment]
+        champion=lambda name: None, version=lambda name, version: SimpleNamespace(tags=tags)
+    )
+    jobs = Jobs(rolling, refuse={"deploy"})
+    assert run(rolling, jobs, "one").state == "refused"
+    tags |= {ROLLOUT: "worse", ROLLOUT_BECAUSE: "errors"}
+    record = run(rolling, jobs, "two")
+    assert (record.state, "deploy" in jobs.started) == ("refused", False)
+    entry = record.entry("deploy")
+    assert entry is not None
+    assert entry.why == "gate canary: the rollout of version 1 ended as worse: errors"
+    assert [(gate.name, gate.passed) for gate in entry.gates] == [("canary", False)]
+    run(rolling, jobs, "three", force="deploy")
+    assert "deploy" in jobs.started
 
 
 def test_a_stale_verdict_is_made_again(chain: Chain) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from penstock.errors import DeployError, PenstockError, Stale
+from penstock.registry import ROLLOUT
 from penstock.results import StageResult
 from penstock.targets.embedded import EmbeddedTarget
 from tests.jobs.driver import Driver, Ran
+from tests.penstock.rolling import breaking, callers
 from tests.penstock.shop import Shop
 
 
@@ -28,11 +30,11 @@ def _registered(shop: Shop, version: str) -> StageResult:
     return shop.store.result_at(shop.package(version))
 
 
-def deploy(shop: Shop, folder: Path, version: str, verdict: StageResult) -> Ran:
-    """`python -m jobs.deploy` of a version with its verdict."""
+def deploy(shop: Shop, folder: Path, version: str, verdict: StageResult, **declared: object) -> Ran:
+    """`python -m jobs.deploy` of a version with its verdict, for a function that is `declared` so."""
     driver = Driver("deploy", shop.settings, "shift")
     item = driver.item(
-        {"function": "shift", "declared": {"target": "embedded"}},
+        {"function": "shift", "declared": {"target": "embedded", **declared}},
         inputs={"validate_model": verdict.as_input(), "register": _registered(shop, version).as_input()},
     )
     return driver.process(item, folder)
@@ -98,3 +100,24 @@ def test_asked_again_it_is_done_already(shop: Shop, tmp_path: Path) -> None:
     assert first is not None
     assert first == second
     assert len(EmbeddedTarget(shop.settings.host_state).status("shift").revisions) == 1
+
+
+def test_what_is_worse_in_its_rollout_is_refused(shop: Shop, tmp_path: Path) -> None:
+    """The stage ends well and refused, by the gate `canary`; callers were all answered, by the old version in the end."""
+    shop.promote()
+    version = breaking(shop)
+    plan = {"steps": [50], "requests": 10**9}
+    with callers(shop) as refused:
+        ran = deploy(shop, tmp_path, version, judged(shop, version, "1", "ran"), rollout=plan)
+    assert refused == []
+    assert (ran.status, ran.result and ran.result.state) == (0, "refused"), ran.said
+    assert ran.result is not None
+    (gate,) = ran.result.gates
+    assert (gate.name, gate.passed) == ("canary", False)
+    assert gate.why.startswith("the rollout of version 2 ended as worse: errors: ")
+    assert "rollout under way: 50 % of requests" in ran.said
+    champion, rolled = shop.registry.champion("shift"), shop.registry.version("shift", version)
+    assert champion is not None
+    assert rolled is not None
+    assert (champion.version, rolled.tags[ROLLOUT]) == ("1", "worse")
+    assert answer(shop) == 1.0

@@ -8,6 +8,7 @@ import sys
 from tests.full_disk import full_disk
 from tests.penstock.conftest import MakeFunction
 from tests.penstock.host.harness import RunningHost, until
+from tests.penstock.rolling import FAR, breaking_package
 
 
 def test_an_upload_that_does_not_fit(host: RunningHost, make_function: MakeFunction) -> None:
@@ -61,3 +62,27 @@ def test_a_host_that_cannot_write_its_record(host: RunningHost, make_function: M
     host.start()
     assert host.status()["live"] == live
     until(lambda: host.predict().status_code == 200, "the function is back")
+
+
+def test_a_rollout_that_cannot_be_written(host: RunningHost, make_function: MakeFunction) -> None:
+    """It does not begin, nor is it steered; a version that is worse is asked no more all the same, and goes back for good later."""
+    old = host.deploy(make_function(1))
+    bad = host.put(breaking_package(make_function, 2)).json()["revision"]
+    asked = {"revision": bad, "plan": {"steps": [50], "requests": 10**9, "scores": 1}, "run": "run"}
+    place = "/functions/shift/rollout"
+    with full_disk(0, host.process):
+        assert host.client.put(place, json=asked).status_code == 507
+        assert host.status()["rollout"] is None
+    assert host.client.put(place, json=asked).status_code == 200
+
+    def left_alone() -> bool:
+        before = host.status()["rollout"]["candidate"]["requests"]
+        for _ in range(40):
+            assert host.predict(FAR).headers["x-penstock-revision"] == old
+        return bool(before and before == host.status()["rollout"]["candidate"]["requests"])
+
+    with full_disk(0, host.process):
+        assert host.client.post(f"{place}/pause").status_code == 507
+        until(left_alone, "the bad version is asked no more", 60)
+        assert host.status()["rollout"]["state"] == "under way"
+    until(lambda: host.status()["rollout"]["state"] == "worse", "its end is on disk")

@@ -16,6 +16,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from penstock.host.background import Background
 from penstock.host.errors import HostError
 from penstock.host.functions import Functions
 from penstock.host.limits import Limits
@@ -39,6 +40,9 @@ class OneFunction:
 
     def __init__(self, port: int) -> None:
         self._port = port
+
+    def rolling(self, name: str) -> None:
+        """It has no rollout."""
 
     @asynccontextmanager
     async def lease(self, name: str, *, use: bool) -> AsyncIterator[Leased]:
@@ -93,7 +97,7 @@ def forward(given: Request, answer: Answer, limits: Limits | None = None) -> tup
     async def talk() -> Response:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        proxy = Proxy(cast(Functions, OneFunction(port)), limits or Limits())
+        proxy = Proxy(cast(Functions, OneFunction(port)), limits or Limits(), Background())
         try:
             return await proxy.forward("shift", "predict", given)
         finally:
@@ -230,7 +234,7 @@ def test_a_function_that_is_gone() -> None:
         port = server.sockets[0].getsockname()[1]
         server.close()
         await server.wait_closed()
-        proxy = Proxy(cast(Functions, OneFunction(port)), Limits())
+        proxy = Proxy(cast(Functions, OneFunction(port)), Limits(), Background())
         try:
             await proxy.forward("shift", "predict", request())
         finally:

@@ -137,6 +137,22 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
             {"function": {"target": "openwhisk", "triggers": {"nightly": {"cron": "@daily"}}}},
             "function.triggers.nightly: has cron, and no payload: say what the function is asked each time",
         ),
+        (
+            {"function": {"target": "kubernetes", "rollout": {}}},
+            "function: rollout goes with target 'embedded'; the target is 'kubernetes'",
+        ),
+        (
+            {"function": {"rollout": {"steps": [50, 25]}}},
+            "function.rollout.steps: must rise from step to step, such as [5, 25, 50]; 100 at the end",
+        ),
+        (
+            {"function": {"rollout": {"steps": [100]}}},
+            "function.rollout.steps: has no step below 100; to switch at once, leave rollout out",
+        ),
+        (
+            {"function": {"rollout": {"errors": 0.5}}},
+            "function.rollout.errors: Input should be greater than or",
+        ),
         ({"function": {"chain": "rope"}}, "function.chain: Input should be 'sequence' or 'process'"),
         ({"function": {"log": 1.5}}, "function.log: Input should be less than or equal to 1 (given: 1.5)"),
         (

@@ -1,0 +1,92 @@
+"""`penstock rollout`: how a new version's rollout is, and what a person does to it; asks the function's host alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from penstock.cli import project
+from penstock.cli.answers import RolloutAnswer
+from penstock.cli.command import command
+from penstock.errors import PenstockError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from penstock.rollout.record import RolloutStatus
+
+_Doing = Literal["status", "pause", "resume", "promote", "abort"]
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "rollout", show)(rollout)
+
+
+def rollout(
+    name: Annotated[str, typer.Argument(help="The pipeline.")],
+    doing: Annotated[
+        _Doing,
+        typer.Argument(
+            metavar="[status|pause|resume|promote|abort]",
+            help="promote gives the new version all traffic now, abort the old one; one that is paused stays at its step, "
+            "and goes back all the same where it is worse.",
+        ),
+    ] = "status",
+) -> RolloutAnswer:
+    """Show a rollout, or steer it; works when Airflow is down."""
+    from penstock.targets import RollingTarget
+
+    function = project.function(name, project.settings())
+    if doing == "status":
+        found = function.target.status(function.name)
+    elif isinstance(function.target, RollingTarget):
+        found = function.target.steer(function.name, doing)
+    else:
+        raise PenstockError(
+            f"the target of {function.name} knows no rollouts",
+            next_step="see docs/rollout.md for those that do",
+        )
+    serving = found.serving
+    return RolloutAnswer(
+        pipeline=name,
+        function=function.name,
+        serving=serving.version if serving else None,
+        rollout=found.rollout,
+    )
+
+
+# -- for people -----------------------------------------------------------------------------------------------
+
+
+def show(answer: RolloutAnswer, console: Console) -> None:
+    from rich.markup import escape
+
+    if answer.rollout is None:
+        console.print(f"{answer.pipeline}: no rollout yet; version {answer.serving or 'none'} serves")
+        return
+    console.print(f"{answer.pipeline}: {escape(in_words(answer.rollout))}", soft_wrap=True)
+    if answer.rollout.state == "promoted":
+        console.print(
+            f"the run that deploys it makes it the champion; where that is gone: penstock reconcile {answer.pipeline}",
+            soft_wrap=True,
+        )
+
+
+def in_words(rollout: RolloutStatus) -> str:
+    """A rollout in a sentence."""
+    if rollout.over:
+        return f"the rollout of version {rollout.version} ended as {rollout.state}: {rollout.reason}"
+    share = f"{rollout.share} %" if rollout.share else "the shadow"
+    paused = ", paused" if rollout.state == "paused" else ""
+    said = f"version {rollout.version} has {share} (stage {rollout.stage} of {rollout.stages}{paused})"
+    if rollout.candidate is None or rollout.champion is None:
+        return said
+    own, other = (
+        f"{side.errors:,} failed{'' if side.p99 is None else f', p99 {side.p99 * 1000:.3g} ms'}"
+        for side in (rollout.candidate, rollout.champion)
+    )
+    return (
+        f"{said}: {rollout.candidate.requests:,} of at least {rollout.least:,} requests, {own}; "
+        f"of the champion's {rollout.champion.requests:,} {other}"
+    )

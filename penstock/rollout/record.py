@@ -1,0 +1,125 @@
+"""What is kept of a rollout, and what is told of it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from penstock.rollout.judge import NO_BETS
+from penstock.spec.rollout import Rollout
+
+State = Literal["under way", "paused", "promoted", "worse", "aborted"]
+#: What a person may do to a rollout in course.
+Action = Literal["pause", "resume", "promote", "abort"]
+ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "promote", "abort")
+
+
+class Side(BaseModel):
+    """What one side answered: `timed` of the requests were held against the bound of slowness, `slow` of them beyond it.
+
+    In the shadow, errors and slow requests are those that the other side has not with the same request.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    timed: int = 0
+    slow: int = 0
+
+
+class Stage(BaseModel):
+    """What was seen while the candidate had this `share` of what is compared (one half in the shadow)."""
+
+    share: float
+    candidate: Side
+    champion: Side
+
+
+class Record(BaseModel):
+    """A rollout as it is on disk: who began it (`run`), how far it is, and how it ended.
+
+    `past` are the stages that ended, `bets` the wealth of the test of slowness (`penstock.rollout.judge.bet`). `slow_from`
+    (seconds) is the champion's 99th percentile, `edges` quantiles of its scores, both None until enough of its answers were
+    seen. Times are ISO 8601, UTC: the rollout's, and its stage's beginning.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    revision: str
+    run: str
+    plan: Rollout
+    began: str
+    since: str
+    state: State = "under way"
+    reason: str = ""
+    stage: int = 0
+    past: tuple[Stage, ...] = ()
+    bets: tuple[float, ...] = NO_BETS
+    slow_from: float | None = None
+    edges: tuple[float, ...] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.state not in ("under way", "paused")
+
+
+class SideStatus(BaseModel):
+    """One side in the present stage; `p99` in seconds is over the whole rollout, None before the first answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    requests: int
+    errors: int
+    p99: float | None
+
+
+class RolloutStatus(BaseModel):
+    """A rollout in course, or the last one of a function and how it ended (`state`, `reason`).
+
+    `share` is the candidate's of the requests, in percent: 0 in the shadow and after the end, 100 once promoted. The stage
+    is the `stage`-th of `stages`, from 1, and lasts until the candidate has answered `least` requests.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    revision: str
+    version: str
+    run: str
+    state: State
+    reason: str
+    share: int
+    stage: int
+    stages: int
+    least: int
+    began: str
+    since: str
+    candidate: SideStatus | None = None
+    champion: SideStatus | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.state not in ("under way", "paused")
+
+    @classmethod
+    def of(
+        cls, record: Record, candidate: SideStatus | None = None, champion: SideStatus | None = None
+    ) -> RolloutStatus:
+        """What a record tells, and of one in course what its sides do."""
+        shares = {"promoted": 100, "worse": 0, "aborted": 0}
+        return cls(
+            revision=record.revision,
+            version=record.revision[1:].rpartition("-")[0],
+            run=record.run,
+            state=record.state,
+            reason=record.reason,
+            share=shares.get(record.state, record.plan.stages[record.stage]),
+            stage=record.stage + 1,
+            stages=len(record.plan.stages),
+            least=record.plan.least(record.stage),
+            began=record.began,
+            since=record.since,
+            candidate=candidate,
+            champion=champion,
+        )
