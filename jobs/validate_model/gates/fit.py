@@ -13,7 +13,7 @@ NAME = "fit"
 
 @dataclass(frozen=True)
 class Measured:
-    """Package size and memory of a process that scores it (1e6 bytes), p99 of one record (ms), largest sample (1e3 bytes)."""
+    """Package size and memory of the runtime's process (1e6 bytes), p99 of its own time for one record (ms), largest sample (1e3 bytes)."""
 
     size_mb: float
     memory_mb: float
