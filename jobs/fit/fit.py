@@ -1,7 +1,7 @@
 """Measures a registered package, holds the prices against it, and writes the page.
 
 No stage of the chain: nothing is kept by key. The request has one item, whose spec holds `package` (a path in the store),
-`version`, `calls` (a day), `prices`, `page` (the path of an HTML file, or None) and `result` (a file for what to say).
+`version`, `calls` (a day), `prices` and the `table` they are from, `page` (the path of an HTML file, or None) and `result` (a file for what to say).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from jobs.fit import measure
 from penstock import durable, settings, signatures
 from penstock.errors import DeployError
-from penstock.fit import costs
+from penstock.fit import costs, words
 from penstock.fit.answer import Fit
 from penstock.fit.prices import Prices
 from penstock.store import Store
@@ -54,8 +54,9 @@ def fit(request: Request) -> None:
         crossovers=costs.crossovers(prices, curves),
     )
     if spec["page"] is not None:
-        from jobs.fit.page import page
+        from jobs.fit.page import Head, page
 
-        text = page(request.pipeline, spec["version"], found, prices, curves, spec["calls"])
+        head = Head(request.pipeline, spec["version"], spec["calls"], words.source(Path(spec["table"])))
+        text = page(head, found, prices, curves)
         durable.write_atomic(Path(spec["page"]), text.encode(), mode=0o644)
     Path(spec["result"]).write_text(found.model_dump_json(), encoding="utf-8")

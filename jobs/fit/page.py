@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.validate_model.report import html
@@ -17,21 +18,30 @@ _COLORS = (CHALLENGER, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#
 _LOW, _HIGH, _POINTS = 2.0, 8.0, 400  # calls a day, as powers of ten
 
 
-def page(
-    pipeline: str, version: str, found: Fit, prices: Prices, curves: Mapping[str, Line | Steps], calls: int
-) -> str:
-    """The page of what was found of a version, at so many calls a day."""
+@dataclass(frozen=True)
+class Head:
+    """Whose page it is, of how many calls a day, and where the prices are from."""
+
+    pipeline: str
+    version: str
+    calls: int
+    source: str
+
+
+def page(head: Head, found: Fit, prices: Prices, curves: Mapping[str, Line | Steps]) -> str:
+    """The page of what was found of a version."""
     content = {
-        "pipeline": pipeline,
-        "version": version,
-        "calls": f"{calls:,}",
+        "pipeline": head.pipeline,
+        "version": head.version,
+        "calls": f"{head.calls:,}",
+        "source": head.source,
         "currency": prices.currency,
         "utilisation": f"{prices.utilisation:.0%}",
         "figures": words.figures(found.figures),
         "columns": words.COSTS,
         "costs": [words.cost(cost) for cost in found.costs],
         "crossovers": [words.crossover(each) for each in found.crossovers],
-        "plot": _plot(found, prices, curves, calls),
+        "plot": _plot(found, prices, curves, head.calls),
         "prices": {
             name: ", ".join(f"{word} = {value}" for word, value in price.model_dump().items())
             for name, price in prices.targets.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,9 +41,9 @@ def fit(
     from penstock.fit.answer import Fit
 
     here = project.settings()
-    if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
+    if html is not None and (html.is_dir() or not os.access(html.absolute().parent, os.W_OK)):
         raise PenstockError(
-            f"--html is {str(html)!r}: expected a file in a folder that is there",
+            f"--html is {str(html)!r}: expected a file in a folder that is there and can be written to",
             next_step="correct its path",
         )
     table = tables.find(here.root, prices)
@@ -53,6 +54,7 @@ def fit(
         "version": wanted.version,
         "calls": calls_a_day,
         "prices": read.model_dump(),
+        "table": str(table),
         "page": str(html.absolute()) if html else None,
     }
     found = Fit.model_validate_json(job.run("fit", name, here, spec))
@@ -112,6 +114,6 @@ def show(answer: FitAnswer, console: Console) -> None:
     console.print(costs)
     for crossing in answer.crossovers:
         console.print(words.crossover(crossing), markup=False, soft_wrap=True)
-    console.print(f"prices: {answer.prices}", markup=False, soft_wrap=True)
+    console.print(f"prices: {words.source(Path(answer.prices))}", markup=False, soft_wrap=True)
     if answer.page:
         console.print(f"page: {answer.page}", markup=False, soft_wrap=True)

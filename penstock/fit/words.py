@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from penstock.fit.costs import Cost, Crossover
 from penstock.fit.figures import Figures
+from penstock.fit.prices import SHIPPED
 
 COSTS = ("target", "paid", "replicas", "a day", "a million calls")
 
@@ -44,6 +47,11 @@ def crossover(found: Crossover) -> str:
         f"{one} is cheaper than {other} below {below} calls a day, and dearer above {above}; "
         "between them it depends on how full the last replica is"
     )
+
+
+def source(table: Path) -> str:
+    """Whose prices those are."""
+    return f"{table}{' (examples: docs/fit.md says how to have your own)' if table == SHIPPED else ''}"
 
 
 def money(value: float) -> str:

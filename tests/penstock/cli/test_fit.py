@@ -58,6 +58,7 @@ def test_a_version_is_measured_and_its_costs_are_told(penstock: Penstock, shop: 
     assert crossing["below"] == pytest.approx(24 * 0.032 / (0.1 * 0.5 * 0.00001))
     text = page.read_text()
     assert "<td>a &amp; b</td>" in text
+    assert f"<p>{shop.settings.root / OWN}</p>" in text
     assert text.count("<svg") == 1
     assert "src=" not in text
     assert list((shop.settings.var / "tmp").iterdir()) == []
@@ -84,7 +85,7 @@ def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
         "1,142 ms",
         "100,000 calls a day, in USD",
         "openwhisk is cheaper than kubernetes below 1,393,976 calls a day, and dearer above",
-        f"prices: {SHIPPED}",
+        f"prices: {SHIPPED} (examples: docs/fit.md",
         "page: fit.html",
     ):
         assert words in said
@@ -101,7 +102,7 @@ def test_people_get_tables(capsys: pytest.CaptureFixture[str]) -> None:
         (["shift", "--version", "1", "--prices", "none.toml"], "none.toml cannot be read"),
         (
             ["shift", "--version", "1", "--html", "no/such/folder.html"],
-            "expected a file in a folder that is there",
+            "expected a file in a folder that is there and can",
         ),
         (["shift", "--version", "1", "--calls-a-day", "0"], "Input should be greater than or equal to 1"),
     ],

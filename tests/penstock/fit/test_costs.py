@@ -17,6 +17,18 @@ USE = Use(seconds=0.005, core_seconds=0.002, gb=0.25)
 amounts = st.floats(1e-6, 1e3)
 steps = st.builds(Steps, replica=amounts, least=st.integers(1, 20), capacity=st.floats(1, 1e8))
 by_call = st.builds(Line, fixed=st.just(0.0), a_call=st.floats(1e-10, 1e-2))
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Line, Steps]:
+    """A price of a call, and replicas of which each costs a share of the calls that it can take: at times so much that further ones,
+    when they are added, are dearer until there is enough for them to do."""
+    other = draw(steps)
+    narrow = 1 - 1 / (other.least + draw(st.floats(0.01, 5)))
+    share = draw(st.just(narrow) | st.floats(1e-3, 1.5))
+    return Line(0.0, other.replica / (other.capacity * share)), other
+
+
 lines = st.builds(Line, fixed=amounts, a_call=st.floats(0, 1e-2))
 shares = st.floats(1e-3, 1 - 1e-6)
 
@@ -75,11 +87,12 @@ def test_half_a_core_takes_twice_as_long() -> None:
     assert two == pytest.approx(2 * one)
 
 
-@given(by_call=by_call, other=steps, share=shares)
+@given(pair=pairs(), share=shares)
 def test_below_the_crossover_the_call_is_cheaper_and_above_the_replicas_are(
-    by_call: Line, other: Steps, share: float
+    pair: tuple[Line, Steps], share: float
 ) -> None:
     """Anywhere below the first bound, and anywhere above the second; at any number of calls where there is none."""
+    by_call, other = pair
     found = crossover(by_call, other)
     if found is None:
         for calls in (1.0, other.capacity * other.least, other.capacity * (other.least + share) * 1e3):
@@ -88,24 +101,25 @@ def test_below_the_crossover_the_call_is_cheaper_and_above_the_replicas_are(
     below, above = found
     assert below <= above
     assert by_call.a_day(below * share) < other.a_day(below * share)
-    for calls in (above * (1 + 1e-9), above + other.capacity * share, above / share):
+    added = [(other.least + k) * other.capacity * (1 + 1e-9) for k in range(8)]
+    for calls in (above * (1 + 1e-9), above / share, *(calls for calls in added if calls > above)):
         assert other.a_day(calls) <= by_call.a_day(calls) * (1 + 1e-6)
 
 
-@given(by_call=by_call, other=steps)
-def test_the_bounds_are_no_wider_than_they_must_be(by_call: Line, other: Steps) -> None:
-    """At each bound both cost the same, and a little below the second the call is still cheaper."""
+@given(pair=pairs())
+def test_the_bounds_are_no_wider_than_they_must_be(pair: tuple[Line, Steps]) -> None:
+    """At each bound both cost the same, and below the second, where the last replica has just been added, the call is cheaper."""
+    by_call, other = pair
     found = crossover(by_call, other)
     assume(found is not None)
     assert found is not None
-    for bound in found:
-        # Where the last replica is just full, one call more or less decides which step the bound is on.
-        replicas = max(other.least, round(bound * by_call.a_call / other.replica))
-        assert by_call.a_day(bound) == pytest.approx(replicas * other.replica)
-    # Of a replica that is all but full even then, the gap is too narrow for floats.
-    assume(by_call.a_day(other.capacity) > other.replica * (1 + 1e-6))
-    inside = found[1] * (1 - 1e-9)
-    assert by_call.a_day(inside) <= other.a_day(inside) * (1 + 1e-12)
+    costs_as = other.replica / by_call.a_call  # so many calls cost what a replica costs
+    first, last = (round(bound / costs_as) for bound in found)
+    assert first == other.least
+    assert found == (pytest.approx(first * costs_as), pytest.approx(last * costs_as))
+    gap = found[1] - (last - 1) * other.capacity
+    assume(last < 1000 and gap > 1e-9 * other.capacity)  # narrower ones floats do not tell
+    assert by_call.a_day(found[1] - gap / 2) < other.a_day(found[1] - gap / 2)
 
 
 @given(by_call=by_call, other=lines, share=shares)
