@@ -22,7 +22,7 @@ from jobs.validate_model.judgement import Judgement, Model
 from jobs.validate_model.scored import Holdout, Scored, from_graph
 from penstock.results import GateResult
 from penstock.spec.gates import ChampionGate, Gates, SliceGate
-from penstock_function.package import Package
+from penstock_function.package import Package, PackageError
 
 
 def judge(work: Work, runtimes: ExitStack) -> Judgement:
@@ -74,9 +74,12 @@ def judge(work: Work, runtimes: ExitStack) -> Judgement:
     )
 
 
-def measured(package: Path) -> fit.Measured:
+def measured(package: Path) -> fit.Measured | fit.Refused:
     """What `penstock fit` says of the package, too."""
-    found = measure.warm(package)
+    try:
+        found = measure.warm(package)
+    except PackageError as error:
+        return fit.Refused(str(error))
     return fit.Measured(
         size_mb=found.size_bytes / 1e6,
         memory_mb=found.memory_bytes / 1e6,

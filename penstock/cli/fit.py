@@ -50,7 +50,7 @@ def fit(
     read = tables.read(table)
     wanted = _version(name, version, here)
     spec = {
-        "package": f"{wanted.register_path}/package",
+        "package": f"{_registration(wanted, here)}/package",
         "version": wanted.version,
         "calls": calls_a_day,
         "prices": read.model_dump(),
@@ -81,12 +81,19 @@ def _version(name: str, version: str | None, here: Settings) -> Version:
             f"pipeline {name!r} has no {'champion' if version is None else f'version {version}'} (versions: {known})",
             next_step=f"penstock run {name}" if known == "none" else "choose one: --version V",
         )
-    if found.register_path is None:
+    return found
+
+
+def _registration(version: Version, here: Settings) -> str:
+    """The path of a version's registration, by the attempt that won its key."""
+    from penstock.store import Store
+
+    if version.register_path is None:
         raise PenstockError(
-            f"version {found.version} of {name} has no function package: it was registered by hand",
+            f"version {version.version} of {version.name} has no function package: it was registered by hand",
             next_step="choose another: --version V",
         )
-    return found
+    return Store(here.store).result_at(version.register_path).path
 
 
 # -- for people -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.fit import measure
+from jobs.validate_model.gates.fit import Measured, Refused
 from jobs.validate_model.judge import measured
 from penstock.signatures import PUBLIC_KEYS
 from penstock_function.package import PackageError
@@ -33,6 +34,7 @@ def test_the_gate_says_what_fit_says(make_function: Callable[..., Path]) -> None
     folder = make_function(1)
     began: list[str] = []
     found, gate = measure.figures(folder, began.append), measured(folder)
+    assert isinstance(gate, Measured)
     assert len(began) == measure.STEPS
     assert gate.size_mb * 1e6 == pytest.approx(found.size_bytes)
     assert found.size_bytes == sum(path.stat().st_size for path in folder.iterdir())
@@ -72,6 +74,10 @@ def test_only_answered_samples_are_requests(tmp_path: Path) -> None:
 
 
 def test_a_runtime_that_will_not_have_it_says_why(make_function: Callable[..., Path]) -> None:
-    """The reason that the process gave as it ended."""
+    """The reason that the process gave as it ended; the gate refuses by it, and the run goes on to say so."""
+    wrong = make_function(1, sample=99.0)
     with pytest.raises(PackageError, match=r"sample 0.*prediction"):
-        measure.warm(make_function(1, sample=99.0))
+        measure.warm(wrong)
+    gate = measured(wrong)
+    assert isinstance(gate, Refused)
+    assert gate.reason.startswith("sample 0")

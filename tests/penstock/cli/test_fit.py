@@ -9,7 +9,7 @@ from rich.console import Console
 
 from penstock.cli.answers import FitAnswer
 from penstock.cli.fit import show
-from penstock.errors import PenstockError, SpecError
+from penstock.errors import PenstockError, SpecError, StoreError
 from penstock.fit import costs
 from penstock.fit.figures import Figures
 from penstock.fit.prices import OWN, SHIPPED, read
@@ -116,6 +116,18 @@ def test_what_cannot_be_done_is_said_before_anything_starts(
     assert ran.code in (PenstockError.exit_code, SpecError.exit_code)
     assert said in ran.stderr
     assert "[progress]" not in ran.stderr
+
+
+def test_a_version_without_a_package_is_not_measured(penstock: Penstock, shop: Shop) -> None:
+    """One that a person registered has none; one whose package was removed is said to be gone."""
+    shop.register()
+    shop.registry.client.create_model_version("shift", source="file:///none")
+    ran = penstock("fit", "shift", "--version", "2")
+    assert "version 2 of shift has no function package: it was registered by hand" in ran.stderr
+    shop.store.remove(shop.package("1").rpartition("/")[0])
+    ran = penstock("fit", "shift", "--version", "1")
+    assert ran.code == StoreError.exit_code
+    assert "key1" in ran.stderr
 
 
 def test_a_package_that_does_not_prove_itself_is_not_measured(penstock: Penstock, shop: Shop) -> None:
