@@ -24,14 +24,14 @@ _JVM = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError")
 
 def command(
     kind: Kind,
-    package: Path,
+    package: Path | None,
     *,
     memory_bytes: int,
     spool: Path | None = None,
     libraries: Sequence[Path] = (),
     port: int = 0,
 ) -> list[str]:
-    """What serves the package in folder `package`, of that kind, on a port of loopback, 0 for a free one.
+    """What serves the package in folder `package`, of that kind, on a port of loopback, 0 for a free one; None: no package yet.
 
     It says the port on stdout in a line of JSON once it is ready, and on stderr the `reason` why it is not. A package that
     asks for a prediction log has it in the folder `spool`, one with steps has their libraries in the folders `libraries`;
@@ -39,7 +39,8 @@ def command(
 
     Raises PenstockError where the runtime, or the Java that it needs, is not there.
     """
-    serving = ["--package", str(package), "--port", str(port), "--bind", "127.0.0.1"]
+    given = [] if package is None else ["--package", str(package)]
+    serving = [*given, "--port", str(port), "--bind", "127.0.0.1"]
     if kind == "onnx":
         logging = [] if spool is None else ["--log", str(spool)]
         extra = [f"--libraries={folder}" for folder in libraries]

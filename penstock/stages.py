@@ -46,7 +46,17 @@ CHAIN: tuple[Stage, ...] = (
             "penstock/signatures.py",
         ),
     ),
-    Stage("validate_model", ("jobs/validate_model", _COMMON, *_RUNTIMES, "penstock/spec/gates.py")),
+    Stage(
+        "validate_model",
+        (
+            "jobs/validate_model",
+            "jobs/fit/measure.py",
+            "penstock/fit/figures.py",
+            _COMMON,
+            *_RUNTIMES,
+            "penstock/spec/gates.py",
+        ),
+    ),
     Stage("deploy", ("jobs/deploy", _COMMON)),
 )
 STAGES: dict[str, Stage] = {stage.name: stage for stage in CHAIN}

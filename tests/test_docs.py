@@ -41,14 +41,14 @@ def test_every_make_target_has_help() -> None:
 
 
 def test_the_readmes_commands_exist() -> None:
-    """Each `penstock` line of README, docs/cli.md and docs/rollout.md is one that the command line takes, options and all."""
+    """Each `penstock` line of these pages is one that the command line takes, options and all."""
     from typer.main import get_command
 
     from penstock.cli.main import app
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    pages = (("README.md", "bash"), ("docs/cli.md", "sh"), ("docs/rollout.md", "sh"))
-    lines = "".join(block for page, language in pages for block in blocks(page, language)).splitlines()
+    pages = [("README.md", "bash"), ("docs/cli.md", "sh"), ("docs/fit.md", "sh"), ("docs/rollout.md", "sh")]
+    lines = "".join(block for page in pages for block in blocks(*page)).splitlines()
     used = [words for line in lines if "penstock " in line and (words := shlex.split(line, comments=True))]
     assert len(used) > 10
     for program, name, *arguments in used:
@@ -92,6 +92,17 @@ def test_the_docs_rollout_is_declared() -> None:
     table = (ROOT / "docs/rollout.md").read_text().split("| --- | --- | --- |")[1].split("\n\n")[0]
     named = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines() if line]
     assert {name for names in named for name in names} == set(Rollout.model_fields)
+
+
+def test_the_docs_prices_are_a_table(tmp_path: Path) -> None:
+    """The table in docs/fit.md is one, and has every word of every kind of price."""
+    from penstock.fit.prices import read
+
+    table = tmp_path / "prices.toml"
+    table.write_text(blocks("docs/fit.md", "toml")[0])
+    prices = read(table).targets.values()
+    assert len({price.kind for price in prices}) == 3
+    assert all(price.model_fields_set == set(type(price).model_fields) for price in prices)
 
 
 def test_the_docs_fields_are_the_specs() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from jobs.common.serving import serving
 from penstock_function.package import Package, PackageError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 #: Records of a request in bulk: far below a runtime's limit on bodies, whatever the columns.
 _CHUNK = 1000
-_MEMORY = 2 * 2**30
 
 
 class Scorer(Protocol):
@@ -56,7 +54,12 @@ def scorer(folder: Path) -> Iterator[Scorer]:
 
         yield InProcess(package)
         return
-    with _serving(package, folder) as client:
+    import httpx
+
+    with (
+        serving(package.runtime, folder) as runtime,
+        httpx.Client(base_url=runtime.address, trust_env=False, timeout=60) as client,
+    ):
         yield Served(package, client)
 
 
@@ -82,7 +85,9 @@ class Served:
         fields = self.package.inputs
         values = [[_json_value(field.type, value) for value in columns[field.name]] for field in fields]
         names = [field.name for field in fields]
-        records = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+        records: list[Mapping[str, Any]] = [
+            dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)
+        ]
         answers: list[dict[str, Any] | None] = []
         for start in range(0, len(records), _CHUNK):
             answers += self._answers(records[start : start + _CHUNK])[0]
@@ -121,40 +126,6 @@ class Served:
                 answers[row] = answer
             break
         return answers, faults
-
-
-@contextmanager
-def _serving(package: Package, folder: Path) -> Iterator[httpx.Client]:
-    import httpx
-
-    from penstock import launch, runtimes
-
-    program = runtimes.command(package.runtime, folder.resolve(), memory_bytes=_MEMORY)
-    with (
-        tempfile.TemporaryFile() as trouble,
-        subprocess.Popen(
-            launch.command(*program), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=trouble
-        ) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line:
-                trouble.seek(0)
-                raise PackageError(_reason(trouble.read().decode(errors="replace").strip()))
-            base_url = f"http://127.0.0.1:{json.loads(line)['port']}"
-            with httpx.Client(base_url=base_url, trust_env=False, timeout=60) as client:
-                yield client
-        finally:
-            process.kill()
-
-
-def _reason(said: str) -> str:
-    """Why a runtime did not serve: the `reason` of its last line, or all that it said."""
-    try:
-        return str(json.loads(said.splitlines()[-1])["reason"])
-    except (ValueError, LookupError, TypeError):
-        return f"the runtime ended before it served: {said}"
 
 
 def _json_value(kind: str, value: Any) -> Any:

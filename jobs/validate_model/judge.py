@@ -12,8 +12,8 @@ import numpy as np
 from jobs.common.job import Work
 from jobs.common.metrics import compute
 from jobs.common.scorer import scorer
+from jobs.fit import measure
 from jobs.validate_model import champion as rivals
-from jobs.validate_model import probe
 from jobs.validate_model.comparison import Comparison, Plan, compare
 from jobs.validate_model.difference import difference
 from jobs.validate_model.gates import champion, fit, holdout, parity, slices
@@ -22,7 +22,7 @@ from jobs.validate_model.judgement import Judgement, Model
 from jobs.validate_model.scored import Holdout, Scored, from_graph
 from penstock.results import GateResult
 from penstock.spec.gates import ChampionGate, Gates, SliceGate
-from penstock_function.package import Package
+from penstock_function.package import Package, PackageError
 
 
 def judge(work: Work, runtimes: ExitStack) -> Judgement:
@@ -74,10 +74,18 @@ def judge(work: Work, runtimes: ExitStack) -> Judgement:
     )
 
 
-def measured(package: Path) -> fit.Measured:
-    """The package's size on disk, and what a process that scores it needs."""
-    size = sum(path.stat().st_size for path in package.rglob("*") if path.is_file())
-    return fit.Measured(size_mb=size / 1e6, **probe.measure(package))
+def measured(package: Path) -> fit.Measured | fit.Refused:
+    """What `penstock fit` says of the package, too."""
+    try:
+        found = measure.warm(package)
+    except PackageError as error:
+        return fit.Refused(str(error))
+    return fit.Measured(
+        size_mb=found.size_bytes / 1e6,
+        memory_mb=found.memory_bytes / 1e6,
+        latency_ms=found.own_p99_ms,
+        payload_kb=found.payload_bytes / 1e3,
+    )
 
 
 @dataclass(frozen=True)

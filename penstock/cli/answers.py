@@ -8,6 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from penstock.findings import Finding
+from penstock.fit.costs import Cost, Crossover
+from penstock.fit.figures import Figures
 from penstock.intervals import Interval
 from penstock.record import Failure, RunState
 from penstock.results import GateResult, State
@@ -244,6 +246,21 @@ class PredictAnswer(Answer):
     rows: int = Field(description="rows that were scored and written")
     refused: int = Field(description="rows that the model drops (handleInvalid='skip'), which are left out")
     output: str = Field(description="the file that was written")
+
+
+class FitAnswer(Answer):
+    """What a version takes, as measured on this machine, and what its calls cost."""
+
+    pipeline: str
+    version: str
+    figures: Figures
+    calls_a_day: int = Field(description="how many calls `costs` is about")
+    prices: str = Field(description="the file of the prices")
+    currency: str
+    utilisation: float = Field(description="the share of a core that is planned for")
+    costs: list[Cost]
+    crossovers: list[Crossover]
+    page: str | None = Field(description="the HTML file that was written")
 
 
 class GarbageAnswer(Part):

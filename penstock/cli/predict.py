@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli import project
+from penstock.cli import job, project
 from penstock.cli.answers import PredictAnswer
 from penstock.cli.command import command
 from penstock.errors import PenstockError
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from penstock.registry import Version
     from penstock.results import StageResult
-    from penstock.settings import Settings
     from penstock.store import Store
 
 _SUFFIXES = (".csv", ".parquet")
@@ -50,7 +48,14 @@ def predict(
     if champion is None or champion.register_path is None:
         raise PenstockError(f"pipeline {name!r} has no champion yet", next_step=f"penstock run {name}")
     train = _training(Store(here.store), champion)
-    said = _run(here, name, champion, train, data, output.absolute())
+    spec = {
+        "data": data if "://" in data else str(Path(data).absolute()),
+        "output": str(output.absolute()),
+        "version": champion.version,
+        "inputs": train.summary["inputs"],
+        "classes": train.summary["classes"],
+    }
+    said = json.loads(job.run("predict", name, here, spec, {"train": train.as_input()}))
     return PredictAnswer(pipeline=name, version=champion.version, output=str(output), **said)
 
 
@@ -59,48 +64,6 @@ def _training(store: Store, champion: Version) -> StageResult:
     assert champion.register_path is not None
     registered = store.result_at(champion.register_path)
     return store.result_at(registered.inputs["train"].path)
-
-
-def _run(
-    here: Settings, name: str, champion: Version, train: StageResult, data: str, output: Path
-) -> dict[str, int]:
-    from penstock.cli.watch import on_stderr
-    from penstock.runner import ProcessRunner
-    from penstock.work import Item, Request
-
-    temporary = here.var / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="predict-", dir=temporary) as folder, on_stderr() as watch:
-        result = Path(folder) / "result.json"
-        item = Item(
-            spec={
-                "data": data if "://" in data else str(Path(data).absolute()),
-                "output": str(output),
-                "result": str(result),
-                "version": champion.version,
-                "inputs": train.summary["inputs"],
-                "classes": train.summary["classes"],
-            },
-            inputs={"train": train.as_input()},
-            key="",
-        )
-        watch.began("predict")
-        runner = ProcessRunner(here, lambda line: watch.said("predict", line))
-        outcome = runner(Request(stage="predict", pipeline=name, run="", items=[item]))
-        if outcome.state == "failed":
-            raise JobError(
-                outcome.message or "it did not say why", outcome.kind, outcome.exit_code, outcome.next_step
-            )
-        return dict(json.loads(result.read_text()))
-
-
-class JobError(PenstockError):
-    """How the job failed, with its own kind and exit status."""
-
-    def __init__(self, message: str, kind: str | None, exit_code: int, next_step: str | None) -> None:
-        super().__init__(message, next_step=next_step)
-        self.kind = kind or "error"  # type: ignore[misc]
-        self.exit_code = exit_code  # type: ignore[misc]
 
 
 # -- for people -----------------------------------------------------------------------------------------------

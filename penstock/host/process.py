@@ -28,6 +28,12 @@ _INHERITED = (
 )
 _FIXED = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
+
+def environment() -> dict[str, str]:
+    """A runtime's environment."""
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | _FIXED
+
+
 #: Is told each line that a process prints, and where: `out` or `err`.
 Heard = Callable[[str, bytes], None]
 
@@ -53,7 +59,7 @@ class RuntimeProcess:
         """Start it, in a session of its own. Raises OSError."""
         process = await asyncio.create_subprocess_exec(
             *command,
-            env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _FIXED,
+            env=environment(),
             cwd="/",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

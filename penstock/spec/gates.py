@@ -66,7 +66,8 @@ class ParityGate(_Gate):
 
 
 class FitGate(_Gate):
-    """What the target can carry: package size and memory in MB (1e6 bytes), p99 latency in ms, payload in kB."""
+    """What the target can carry: package size and memory in MB (1e6 bytes), p99 in ms of the runtime's own time for one record,
+    payload in kB. `penstock fit` has the same figures."""
 
     size_mb: PositiveFloat = 100
     memory_mb: PositiveFloat = 512

@@ -36,7 +36,15 @@ def test_each_kind_has_its_program(jar: Path, tmp_path: Path) -> None:
     assert mleap[-8:-2] == ["-jar", str(jar), "--package", str(tmp_path), "--port", "8089"]
     for command in (onnx, mleap):
         assert runtimes.is_one(command)
+        assert "--package" in command
     assert not runtimes.is_one(["java", "-jar", "another.jar"])
+
+
+@pytest.mark.parametrize("kind", ["onnx", "mleap"])
+def test_a_runtime_may_wait_for_its_package(jar: Path, kind: runtimes.Kind) -> None:
+    """Without a package it is started with none, as an action of OpenWhisk is."""
+    jar.touch()
+    assert "--package" not in runtimes.command(kind, None, memory_bytes=2**30)
 
 
 def test_a_runtime_that_is_not_built_says_how_to_build_it(jar: Path, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from penstock.stages import CHAIN, Stage, code_digest
 ROOT = Path(__file__).parents[2]
 #: What jobs only pass through: how they are asked, where they write, how they fail. None of it makes the output.
 PLUMBING = {
-    "penstock", "penstock.durable", "penstock.errors", "penstock.intervals", "penstock.java", "penstock.keys", "penstock.launch",
+    "penstock", "penstock.durable", "penstock.errors", "penstock.host.limits", "penstock.host.process", "penstock.intervals", "penstock.java", "penstock.keys", "penstock.launch",
     "penstock.promotion", "penstock.redaction",
-    "penstock.registry", "penstock.requirements", "penstock.results", "penstock.runtimes", "penstock.settings", "penstock.spec.function", "penstock.spec.metrics",
+    "penstock.registry", "penstock.requirements", "penstock.results", "penstock.runtimes", "penstock.settings", "penstock.signatures", "penstock.spec.function", "penstock.spec.metrics",
     "penstock.spec.sources", "penstock.stages", "penstock.steps", "penstock.store", "penstock.targets", "penstock.work",
 }  # fmt: skip
 

@@ -13,12 +13,19 @@ NAME = "fit"
 
 @dataclass(frozen=True)
 class Measured:
-    """Package size and memory of a process that scores it (1e6 bytes), p99 of one record (ms), largest sample (1e3 bytes)."""
+    """Package size and memory of the runtime's process (1e6 bytes), p99 of its own time for one record (ms), largest sample (1e3 bytes)."""
 
     size_mb: float
     memory_mb: float
     latency_ms: float
     payload_kb: float
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The runtime would not serve the package, and so nothing was measured; its reason."""
+
+    reason: str
 
 
 _NAMES = {
@@ -35,16 +42,26 @@ _NEXT = {
 }
 
 
-def gate(settings: FitGate | None, found: Measured) -> GateResult:
-    """Judge what was measured by the limits."""
+def gate(settings: FitGate | None, found: Measured | Refused) -> GateResult:
+    """Judge what was measured by the limits; what no runtime serves fits nowhere."""
     if settings is None:
         return off(NAME)
+    required = "at most " + ", ".join(_said(name, getattr(settings, name)) for name in _NAMES)
+    if isinstance(found, Refused):
+        return GateResult(
+            name=NAME,
+            passed=False,
+            observed="nothing: the runtime does not serve it",
+            required=required,
+            why=f"the runtime refuses the package: {found.reason}",
+            next_step="see what the parity gate says of it; where that is content, report it as a defect",
+        )
     over = [name for name in _NAMES if getattr(found, name) > getattr(settings, name)]
     return GateResult(
         name=NAME,
         passed=not over,
         observed=", ".join(_said(name, getattr(found, name)) for name in _NAMES),
-        required="at most " + ", ".join(_said(name, getattr(settings, name)) for name in _NAMES),
+        required=required,
         why=", ".join(
             f"{_said(name, getattr(found, name))} is over {getattr(settings, name):g}" for name in over
         )

@@ -11,8 +11,8 @@ from jobs.validate_model.bootstrap import Interval
 from jobs.validate_model.comparison import Line
 from jobs.validate_model.gates.losses import allowed
 from jobs.validate_model.judgement import Judgement
+from jobs.validate_model.report import html
 
-_HERE = Path(__file__).parent
 _TITLES = {
     "holdout": "Good enough by itself",
     "champion": "Not worse than what serves",
@@ -24,18 +24,8 @@ _TITLES = {
 
 def write(path: Path, judgement: Judgement) -> None:
     """Write the report on a candidate as one HTML file."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, interval=interval, gain=gain)
-    template = environment.get_template("report.html.j2")
-    path.write_text(template.render(_content(judgement)), encoding="utf-8")
+    text = html.render("report.html.j2", _content(judgement), number=number, interval=interval, gain=gain)
+    path.write_text(text, encoding="utf-8")
 
 
 def number(value: float) -> str:

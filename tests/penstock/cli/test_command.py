@@ -37,7 +37,7 @@ def test_help_loads_nothing_heavy() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: []" in ran.stdout
     for command in ("init", "check", "run", "status", "invoke", "predict", "gc", "remove", "rollback", "explain",
-                    "up", "down", "logs", "airflow", "schema", "reconcile"):  # fmt: skip
+                    "up", "down", "logs", "airflow", "schema", "reconcile", "fit"):  # fmt: skip
         assert f"│ {command} " in ran.stdout
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.validate_model.gates.fit import Measured, gate
+from jobs.validate_model.gates.fit import Measured, Refused, gate
 from penstock.spec.gates import FitGate
 
 FIELDS = ("size_mb", "memory_mb", "latency_ms", "payload_kb")
@@ -42,6 +42,15 @@ def test_who_fits_fits_into_more(
     )
     assert tight is all(value <= limit for value, limit in zip(seen, limits, strict=True))
     assert tight <= wide
+
+
+def test_what_no_runtime_serves_is_refused_with_its_reason() -> None:
+    """Nothing was measured, so nothing is within a limit; off, the gate passes even then."""
+    result = gate(FitGate(), Refused("sample 0: another answer"))
+    assert not result.passed
+    assert result.why == "the runtime refuses the package: sample 0: another answer"
+    assert result.required.startswith("at most size 100 MB")
+    assert gate(None, Refused("sample 0: another answer")).off
 
 
 def test_off_it_passes_and_says_so() -> None:

@@ -1,0 +1,1 @@
+"""`penstock fit`: measures a function package, and says what its calls cost where."""
