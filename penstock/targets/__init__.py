@@ -115,6 +115,7 @@ class Target(Protocol):
 
 _TARGETS: Final = {
     "embedded": "penstock.targets.embedded:open_embedded",
+    "knative": "penstock.targets.serverless.target:open_knative",
     "kubernetes": "penstock.targets.kubernetes.target:open_kubernetes",
     "openwhisk": "penstock.targets.openwhisk.target:open_openwhisk",
 }

@@ -32,6 +32,12 @@ SINCE: Final = "penstock/since"
 _SETTLE_SECONDS: Final = 10
 #: Of this the runtime takes 10 to answer what is in hand (penstock_function).
 _GRACE_SECONDS: Final = 45
+#: By what Prometheus finds a pod's metrics, as its usual configuration has it.
+SCRAPED: Final[Mapping[str, str]] = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": str(PORT),
+    "prometheus.io/path": "/metrics",
+}
 #: By what a function may be scaled: the metrics that the cluster's adapter makes of the runtime's (docs/targets.md).
 METRICS: Final[Mapping[str, str]] = {
     "requests": "penstock_requests_per_second",
@@ -130,11 +136,7 @@ def deployment(made: Revision, shape: Shape) -> Object:
             "template": {
                 "metadata": {
                     "labels": labels,
-                    "annotations": {
-                        "prometheus.io/scrape": "true",
-                        "prometheus.io/port": str(PORT),
-                        "prometheus.io/path": "/metrics",
-                    },
+                    "annotations": {**SCRAPED},
                 },
                 "spec": _pod(made, shape),
             },
