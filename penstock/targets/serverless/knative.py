@@ -91,7 +91,8 @@ class Knative:
 
 def template(made: Revision, shape: Shape) -> Object:
     """What Knative makes the Revision of. Its name tells all of it, as a Revision of that name never changes."""
-    spec = pod(made, shape, Knative.container)
+    # Without a port it is the container's.
+    spec = pod(made, shape, Knative.container, {"path": "/health"})
     scale = {
         "min-scale": str(shape.least) if shape.least else None,
         "max-scale": str(shape.most) if shape.most else None,

@@ -50,10 +50,9 @@ def about(made: Revision, said: Mapping[str, Any]) -> Object:
     }
 
 
-def pod(made: Revision, shape: Shape, container: str) -> Object:
-    """The pod of a revision, whose function is the container of that name."""
-    # Without a port it is the container's.
-    found = manifests.container(made, shape, {"path": "/health"})
+def pod(made: Revision, shape: Shape, container: str, health: Mapping[str, Any]) -> Object:
+    """The pod of a revision, whose function is the container of that name, and asked for its `health` by HTTP."""
+    found = manifests.container(made, shape, health)
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

@@ -25,6 +25,7 @@ from penstock.targets.package_image import append
 from penstock.targets.sending import as_json, contents
 from penstock.targets.serverless.gateway import Gateway
 from penstock.targets.serverless.knative import Knative
+from penstock.targets.serverless.kserve import KServe
 from penstock.targets.serverless.manifests import check
 from penstock.targets.serverless.platform import Platform, all_to
 from penstock.targets.serverless.revisions import Revisions
@@ -55,7 +56,7 @@ class ServerlessTarget:
             if error.status != 404:
                 raise
             raise TargetError(
-                f"{self._platform.title} is not in this cluster: {error.message}",
+                f"{self._platform.title} is not in this cluster, which knows no {self._platform.resource}",
                 next_step="install it, or take function={'target': 'kubernetes'}",
                 status=404,
             ) from error
@@ -259,6 +260,11 @@ class ServerlessTarget:
 def open_knative(_: Function, __: Path) -> ServerlessTarget:
     """The namespace PENSTOCK_KUBERNETES_NAMESPACE of the cluster that this is a pod of, or a kubeconfig names. Raises TargetError."""
     return _open(Knative())
+
+
+def open_kserve(_: Function, __: Path) -> ServerlessTarget:
+    """The same for KServe. Raises TargetError."""
+    return _open(KServe())
 
 
 def _open(platform: Platform) -> ServerlessTarget:
