@@ -143,7 +143,6 @@ class Controllers:
             {**each, "revisionName": ready} if each.get("latestRevision") else each
             for each in found["spec"]["traffic"]
         ]
-        self._scale(name, created, {each.get("revisionName") for each in traffic}, revisions)
         status = {
             **before,
             "observedGeneration": found["metadata"]["generation"],
@@ -155,6 +154,8 @@ class Controllers:
             status["traffic"] = [self._lead(found, each) for each in traffic]
             live = next(each for each in traffic if each["percent"] == 100)
             status["url"] = self._lead(found, {**live, "tag": None})["url"]
+        asked = {each.get("revisionName") for each in [*traffic, *status.get("traffic", [])]}
+        self._scale(name, created, asked, revisions)
         status["conditions"] = [_condition("Ready", routed and ready == created)]
         self._say(*_SERVING, "services", found, status)
 
@@ -184,7 +185,7 @@ class Controllers:
     def _scale(
         self, service: str, created: str, asked: set[str | None], revisions: Mapping[str, Object]
     ) -> None:
-        """One pod for what is asked, or is new; none for what is neither."""
+        """One pod for what is asked, still or soon, or is new; none for what is neither."""
         for name, each in revisions.items():
             if each["metadata"]["labels"].get(_SERVICE) != service:
                 continue
@@ -230,6 +231,8 @@ class Controllers:
         for container in pod["containers"]:
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 container[probe]["httpGet"]["port"] = container["ports"][0]["containerPort"]
+            # Knative's own proxy in a pod answers on until callers have followed.
+            container["lifecycle"] = {"preStop": {"sleep": {"seconds": 5}}}
         deployment = {
             "metadata": {"name": f"{name}-deployment", "labels": labels, "ownerReferences": [_owner(found)]},
             "spec": {

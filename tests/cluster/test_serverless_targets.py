@@ -18,7 +18,7 @@ import pytest
 from kubernetes import client
 
 from penstock.spec.function import Function
-from penstock.targets import Target, TargetError, open_target
+from penstock.targets import Target, open_target
 from penstock.targets.kubernetes import access
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.manifests import Revision, Shape
@@ -40,15 +40,6 @@ pytestmark = [pytest.mark.cluster]
 CONTRACTS = "PENSTOCK_CONTRACTS"
 MADE = Revision("shift", "7", "v7-0123456789ab", f"registry.example/team/fn@sha256:{'a' * 64}")
 SHAPE = Shape(1, 9, "requests", "100", "100m", "256Mi", "key")
-
-
-def test_a_platform_that_is_not_there_is_told_so(
-    place: Place, environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Before anything is made; the fixture below comes after this test."""
-    for target, title in (("knative", "Knative"), ("kserve", "KServe")):
-        with pytest.raises(TargetError, match=rf"{title} is not in this cluster, .*'kubernetes'"):
-            open_target(Function.model_validate({"target": target}), tmp_path).prepare()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ class Gateway:
 
     def __init__(self, address: str | None) -> None:
         self._address = address
-        self._client = httpx.Client(timeout=_TIMEOUT)
+        # A connection that is kept would lead to where the function was.
+        self._client = httpx.Client(timeout=_TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0))
 
     def ask(self, url: str, path: str, body: str | None = None) -> httpx.Response:
         """What is answered at `url` to a GET, or to a POST of the JSON `body`, be it a refusal. Raises TargetError."""
