@@ -35,6 +35,7 @@ from tests.penstock.targets.test_contract import (  # noqa: F401
     test_a_package_that_fails_its_proof_leaves_all_as_it_was,
     test_what_is_not_there_is_a_404,
 )
+from tests.servers import until
 
 pytestmark = [pytest.mark.cluster]
 CONTRACTS = "PENSTOCK_CONTRACTS"
@@ -73,7 +74,7 @@ def target(
         made.prepare()
         yield made
         made.remove("shift")
-    assert installed.kinds().total() == 0
+    until(lambda: installed.kinds().total() == 0)
 
 
 @pytest.mark.parametrize("platform", [Knative(), KServe()])

@@ -28,6 +28,8 @@ SHORT: Final = "penstock/revision"
 #: As an annotation the whole of it, which may be longer than a label.
 REVISION: Final = "penstock/revision"
 SINCE: Final = "penstock/since"
+#: What was live before.
+BEFORE: Final = "penstock/before"
 #: Until the nodes know that the pods are none of the service's any more: what still comes meanwhile is answered.
 _SETTLE_SECONDS: Final = 10
 #: Of this the runtime takes 10 to answer what is in hand (penstock_function).
@@ -275,7 +277,7 @@ def calls_nobody(function: str) -> Object:
     }
 
 
-def service(function: str, revision: str, since: str) -> Object:
+def service(function: str, revision: str, before: str, since: str) -> Object:
     """The live name, which selects one revision's pods: to move it is to change one field of one object."""
     return {
         "apiVersion": "v1",
@@ -283,7 +285,7 @@ def service(function: str, revision: str, since: str) -> Object:
         "metadata": {
             "name": object_name(function),
             "labels": {**of_function(function), "app.kubernetes.io/part-of": "penstock"},
-            "annotations": {REVISION: revision, SINCE: since},
+            "annotations": {REVISION: revision, BEFORE: before, SINCE: since},
         },
         "spec": {
             "selector": of_revision(function, revision),

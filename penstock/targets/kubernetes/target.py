@@ -7,6 +7,7 @@ and until what they have in hand is answered; a revision that is not live costs 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ from penstock.targets.sending import as_json, contents
 _PLATFORM: Final = "Kubernetes"
 #: For a revision to be ready: a node may have to come first, and the image to it.
 _READY_SECONDS: Final = 300.0
+#: Revisions that stay beside the live one and the one before it: the newest.
+OTHERS: Final = 3
 #: For the cluster to have followed a service that has moved.
 _MOVED_SECONDS: Final = 60.0
 
@@ -64,7 +67,10 @@ class KubernetesTarget:
         return revision
 
     def route(self, name: str, revision: str) -> None:
-        """Have the live name's service select `revision`, once that is ready; then end the others. See `Target`."""
+        """Have the live name's service select `revision`, once that is ready; then end the others, and take old ones away.
+
+        See `Target`.
+        """
         deployment = self._ours("Deployment", manifests.revision_name(name, revision), name)
         if deployment is None or annotation(deployment, manifests.REVISION) != revision:
             raise TargetError(
@@ -78,12 +84,19 @@ class KubernetesTarget:
         )
         self._scale(deployment, self._size(_replicas(deployment), _replicas(serving)))
         self._await_ready(name, revision)
-        if live != revision:
-            self._api.apply(manifests.service(name, revision, datetime.now(UTC).isoformat()))
+        if service is not None and live == revision:
+            before = annotation(service, manifests.BEFORE)
+        else:
+            before = live or ""
+            self._api.apply(manifests.service(name, revision, before, datetime.now(UTC).isoformat()))
         self._await_moved(name, revision)
-        for other in self._deployments(name):
-            if annotation(other, manifests.REVISION) != revision:
-                self._scale(other, 0)
+        deployments = self._deployments(name)
+        for each in deployments:
+            if annotation(each, manifests.REVISION) != revision:
+                self._scale(each, 0)
+        with suppress(TargetError):  # it is live: what is left, the next one takes away
+            for each in old(deployments, {revision, before}):
+                self._api.delete("Deployment", each["metadata"]["name"])
 
     def attach(self, name: str) -> None:
         """The cluster knows no events. See `Target`."""
@@ -264,6 +277,12 @@ def open_kubernetes(_: Function, __: Path) -> KubernetesTarget:
     """The namespace PENSTOCK_KUBERNETES_NAMESPACE of the cluster that this is a pod of, or a kubeconfig names. Raises TargetError."""
     given = settings.read()
     return KubernetesTarget(Api(access.find(), given.namespace), given)
+
+
+def old(deployments: Sequence[Object], kept: Collection[str]) -> list[Object]:
+    """Of a function's Deployments, the oldest first, those to take away: neither of a revision that is `kept` nor of the newest."""
+    others = [each for each in deployments if annotation(each, manifests.REVISION) not in kept]
+    return others[: max(len(others) - OTHERS, 0)]
 
 
 def _is_rolled_out(deployment: Object) -> bool:

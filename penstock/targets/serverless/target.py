@@ -33,7 +33,7 @@ from penstock.targets.serverless.revisions import Revisions
 #: For a revision to answer: a node may have to come first, and the image to it.
 _READY_SECONDS: Final = 300.0
 #: For the controllers to have seen that a revision is wanted no more, or to have taken all of a function away.
-_SETTLED_SECONDS: Final = 30.0
+_SETTLED_SECONDS: Final = 60.0
 
 
 class ServerlessTarget:
@@ -146,9 +146,15 @@ class ServerlessTarget:
         """Take the function away, and wait until its Revisions have gone. Its images stay in the registry. See `Target`."""
         if self._find(name) is not None:
             self._api.delete(self._platform.kind, manifests.object_name(name))
+        # One of the same name as was there could not be made meanwhile.
         for _ in polls(_SETTLED_SECONDS):
             if not self._revisions.find(manifests.of_function(name)):
                 break
+        else:
+            raise TargetError(
+                f"Revisions of {name} are still there {_SETTLED_SECONDS:g} s after it was taken away",
+                next_step="see that the cluster's garbage collector runs, then run again",
+            )
         if owned.ours(self._api, "NetworkPolicy", manifests.object_name(name), name) is not None:
             self._api.delete("NetworkPolicy", manifests.object_name(name))
 
