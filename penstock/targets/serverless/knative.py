@@ -51,18 +51,19 @@ class Knative:
         ours = now["spec"]["template"]["metadata"].get("name") == name
         return _with(now, before["spec"]["template"] if ours else now["spec"]["template"], traffic)
 
-    def route(self, now: Object, target: Object, shape: Shape, since: str) -> Object:
+    def route(self, now: Object, known: Sequence[Object], shape: Shape, since: str) -> Object:
         """All to it by its name, and no other that is asked: Knative ends the pods of those. See `Platform`."""
-        revision, name = annotation(target, manifests.REVISION), target["metadata"]["name"]
-        if self.live(now) == name and len(_pinned(now)) == 1:
-            return now
+        tag = _tag(annotation(known[-1], manifests.REVISION))
+        names = [each["metadata"]["name"] for each in known]
+        tagged = (each["revisionName"] for each in _pinned(now) if each.get("tag") == tag)
+        name = next((each for each in tagged if each in names), names[-1])
         if self.live(now) == name:
             since = annotation(now, manifests.SINCE)
         annotations = now["metadata"].get("annotations") or {}
         return {
             **now,
             "metadata": {**now["metadata"], "annotations": {**annotations, manifests.SINCE: since}},
-            "spec": {**now["spec"], "traffic": [_all(name, _tag(revision))]},
+            "spec": {**now["spec"], "traffic": [_all(name, tag)]},
         }
 
     def proof(self, found: Object, made: Revision, shape: Shape) -> str | None:

@@ -55,10 +55,10 @@ class KServe:
         """What it held before, of which Knative makes a Revision anew. See `Platform`."""
         return _with(now, before["spec"]["predictor"]) if _is(now, predictor(made, shape)) else now
 
-    def route(self, now: Object, target: Object, shape: Shape, since: str) -> Object:
-        """All to what it holds, which is the target or is made so. See `Platform`."""
-        wanted = predictor(_revision(target), shape)
-        held = now["spec"]["predictor"] if _is(now, target["metadata"]) else wanted
+    def route(self, now: Object, known: Sequence[Object], shape: Shape, since: str) -> Object:
+        """All to what it holds, which is the revision or is made so. See `Platform`."""
+        holds = any(_is(now, each["metadata"]) for each in known)
+        held = now["spec"]["predictor"] if holds else predictor(_revision(known[-1]), shape)
         return _with(now, {**held, _CANARY: 100})
 
     def proof(self, found: Object, made: Revision, shape: Shape) -> str | None:

@@ -33,8 +33,10 @@ class Platform(Protocol):
     def undo(self, now: Object, before: Object, made: Revision, shape: Shape) -> Object:
         """The object without a revision that was put, once it was `before`."""
 
-    def route(self, now: Object, target: Object, shape: Shape, since: str) -> Object:
-        """The object whose traffic goes to the Knative Revision `target`."""
+    def route(self, now: Object, known: Sequence[Object], shape: Shape, since: str) -> Object:
+        """The object whose traffic goes to a revision of ours: to that one of its `known` Knative Revisions, the oldest first,
+        which was put last.
+        """
 
     def proof(self, found: Object, made: Revision, shape: Shape) -> str | None:
         """The URL where a revision that was put is asked by itself; None until there is one."""

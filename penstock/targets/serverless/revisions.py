@@ -15,8 +15,6 @@ from penstock.targets.kubernetes.owned import annotation
 from penstock.targets.kubernetes.trouble import Trouble
 
 KIND: Final = "KnativeRevision"
-#: Which of a package's images and shapes a Revision is: it never changes either.
-TEMPLATE: Final = "penstock/template"
 _OF_REVISION: Final = "serving.knative.dev/revision"
 
 

@@ -66,7 +66,7 @@ class ServerlessTarget:
         found = contents(package)
         name, revision = found.manifest.name, found.revision
         check(found.manifest)
-        policy = owned.ours(self._api, "NetworkPolicy", manifests.object_name(name), name)
+        owned.ours(self._api, "NetworkPolicy", manifests.object_name(name), name)
         before = self._find(name)
         image = append(found, self._given.image, self._given.repository(name))
         made = Revision(name, found.manifest.version, revision, image)
@@ -77,7 +77,7 @@ class ServerlessTarget:
             self._await(name, revision, lambda now: self._platform.proof(now, made, self._given.shape))
         except TargetError:
             with suppress(TargetError):  # why it failed is what must be told
-                self._undo(made, before, there, with_policy=policy is None)
+                self._undo(made, before, there)
             raise
         return revision
 
@@ -99,7 +99,7 @@ class ServerlessTarget:
         def moved(now: Object | None) -> Object:
             if now is None:
                 raise self._absent(name)
-            return self._platform.route(now, known[-1], self._given.shape, since)
+            return self._platform.route(now, known, self._given.shape, since)
 
         self._change(name, moved)
         self._await(name, revision, lambda now: self._url_of(now) if self._leads_to(now, revision) else None)
@@ -160,13 +160,10 @@ class ServerlessTarget:
 
     # -- how ------------------------------------------------------------------------------------------------
 
-    def _undo(self, made: Revision, before: Object | None, there: set[str], *, with_policy: bool) -> None:
+    def _undo(self, made: Revision, before: Object | None, there: set[str]) -> None:
         """Have all as it was before a revision was put."""
-        objects = manifests.object_name(made.function)
         if before is None:
-            self._api.delete(self._platform.kind, objects)
-            if with_policy:
-                self._api.delete("NetworkPolicy", objects)
+            self.remove(made.function)
             return
 
         def undone(now: Object | None) -> Object:

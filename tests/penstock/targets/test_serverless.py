@@ -191,10 +191,10 @@ def test_knative_is_never_told_of_a_share_but_all_of_one(steps: list[tuple[str, 
             target = {"metadata": {"name": name, "annotations": {"penstock/revision": revision.revision}}}
             if now is None:
                 continue
-            now = followed(platform.route(now, target, SHAPE, "now"), name)
+            now = followed(platform.route(now, [target], SHAPE, "now"), name)
             assert platform.live(now) == name
             assert len(now["spec"]["traffic"]) == 1
-            assert platform.route(now, target, SHAPE, "later") == now
+            assert platform.route(now, [target], SHAPE, "later") == now
             continue
         before = now
         now = followed(platform.put(now, revision, SHAPE), name)
@@ -212,6 +212,24 @@ def test_knative_is_never_told_of_a_share_but_all_of_one(steps: list[tuple[str, 
                 now = followed(undone, name)
         tags = [each["tag"] for each in now["spec"]["traffic"] if "tag" in each]
         assert len(tags) == len(set(tags))
+
+
+def test_of_one_package_on_two_images_goes_live_what_was_put_last() -> None:
+    """Though the other Revision is newer: somebody has gone back to the function image before."""
+    platform, name = (
+        Knative(),
+        {image: knative.template(made(1, image), SHAPE)["metadata"]["name"] for image in "ab"},
+    )
+    known = [
+        {"metadata": {"name": name[image], "annotations": {"penstock/revision": made(1).revision}}}
+        for image in "ab"
+    ]
+    now = followed(platform.put(None, made(1, "a"), SHAPE), name["a"])
+    now = followed(platform.put(now, made(1, "b"), SHAPE), name["b"])
+    now = platform.route(now, known, SHAPE, "now")
+    assert platform.live(now) == name["b"]
+    now = platform.route(platform.put(now, made(1, "a"), SHAPE), known, SHAPE, "now")
+    assert platform.live(now) == name["a"]
 
 
 def test_traffic_that_somebody_sends_to_the_latest_stays_where_it_is() -> None:
@@ -249,7 +267,7 @@ def test_kserve_keeps_the_rest_for_what_had_all() -> None:
     latest = {"latestRevision": True, "tag": "latest", "url": "https://latest.example"}
     first = on_kserve(first, {**latest, "revisionName": "r1", "percent": 100})
     assert platform.live(first) is None
-    routed = platform.route(first, revision_of(first, "r1"), SHAPE, "now")
+    routed = platform.route(first, [revision_of(first, "r1")], SHAPE, "now")
     assert routed["spec"]["predictor"]["canaryTrafficPercent"] == 100
     assert platform.live(routed) == "r1"
     assert platform.put(routed, made(1), SHAPE) == routed, "what is live is not taken back"
@@ -266,7 +284,7 @@ def test_kserve_keeps_the_rest_for_what_had_all() -> None:
     assert platform.undo(second, routed, made(2), SHAPE)["spec"] == routed["spec"]
     assert platform.undo(second, routed, made(3), SHAPE) == second, "another writer's is left"
 
-    back = platform.route(second, revision_of(first, "r1"), SHAPE, "now")
+    back = platform.route(second, [revision_of(first, "r1")], SHAPE, "now")
     assert back["spec"] == routed["spec"], "of an older one all is made again, by what its Revision says"
 
 
