@@ -33,7 +33,6 @@ from tests.penstock.targets.test_contract import (  # noqa: F401
     test_a_command_line_asks_it,
     test_a_function_from_its_package_to_its_removal,
     test_a_package_that_fails_its_proof_leaves_all_as_it_was,
-    test_what_is_not_there_is_a_404,
 )
 from tests.servers import until
 
@@ -134,6 +133,7 @@ def counted(now: Object | None, tag: str) -> Object:
     return {**now, "metadata": {**now["metadata"], "annotations": more}}
 
 
+@pytest.mark.parametrize("target", ["kserve"], indirect=True)
 def test_the_open_inference_protocol_is_spoken(target: Target, make_function: MakeFunction) -> None:
     """As clients of KServe speak it, at the URL that is told (docs/targets.md)."""
     target.route("shift", target.put(make_function(1)))

@@ -360,15 +360,32 @@ def test_a_revisions_state(ready: str, pods: list[Object], live: bool, state: st
 @pytest.mark.parametrize("platform", [Knative(), KServe()])
 def test_a_platform_that_is_not_there_is_told_so(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     """An API server knows nothing of a group that is not installed."""
-    answer = httpx.Response(404, text="404 page not found\n")
-    monkeypatch.setattr(httpx.Client, "request", lambda *_, **__: answer)
-    access = Access("https://cluster.example", ssl.create_default_context(), lambda: None)
-    chosen = settings.read(GIVEN, serverless=True)
-    target = ServerlessTarget(Api(access, chosen.namespace), chosen, platform)
+    target = target_of(platform, httpx.Response(404, text="404 page not found\n"), monkeypatch)
     with pytest.raises(
         TargetError, match=rf"{platform.title} is not in this cluster, which knows no {platform.resource}"
     ):
         target.prepare()
+
+
+def target_of(
+    platform: Platform, absent: httpx.Response, monkeypatch: pytest.MonkeyPatch
+) -> ServerlessTarget:
+    """A target whose API server answers with `absent`."""
+    monkeypatch.setattr(httpx.Client, "request", lambda *_, **__: absent)
+    access = Access("https://cluster.example", ssl.create_default_context(), lambda: None)
+    chosen = settings.read(GIVEN, serverless=True)
+    return ServerlessTarget(Api(access, chosen.namespace), chosen, platform)
+
+
+@pytest.mark.parametrize("platform", [Knative(), KServe()])
+def test_a_function_that_is_not_there_is_a_404(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked of it."""
+    absent = httpx.Response(404, json={"kind": "Status", "message": "not found"})
+    target = target_of(platform, absent, monkeypatch)
+    for call in (target.status, target.serving, target.logs, lambda name: target.invoke(name, {})):
+        with pytest.raises(TargetError, match=f"no function shift on {platform.title}") as caught:
+            call("shift")
+        assert caught.value.status == 404
 
 
 # -- the ingress --------------------------------------------------------------------------------------------------
