@@ -36,7 +36,10 @@ class KServe:
     container = "kserve-container"
 
     def put(self, now: Object | None, made: Revision, shape: Shape) -> Object:
-        """What it holds now, with no share. KServe gives a new function all, as nobody else is there. See `Platform`."""
+        """What it holds now, with no share, once one is said: until then nobody is live, and KServe gives the newest all.
+
+        See `Platform`.
+        """
         wanted = predictor(made, shape)
         if now is None:
             return {
@@ -47,9 +50,11 @@ class KServe:
                     "labels": of_function(made.function),
                     "annotations": dict(_ANNOTATIONS),
                 },
-                "spec": {"predictor": {**wanted, _CANARY: 0}},
+                "spec": {"predictor": wanted},
             }
-        return now if _is(now, wanted) else _with(now, {**wanted, _CANARY: 0})
+        if _is(now, wanted):
+            return now
+        return _with(now, {**wanted, _CANARY: 0} if _CANARY in now["spec"]["predictor"] else wanted)
 
     def undo(self, now: Object, before: Object, made: Revision, shape: Shape) -> Object:
         """What it held before, of which Knative makes a Revision anew. See `Platform`."""
@@ -71,9 +76,8 @@ class KServe:
         return list(_status(found).get("traffic") or [])
 
     def live(self, found: Object) -> str | None:
-        """What gets all and was meant to: what KServe gave all as nobody else was there is not. See `Platform`."""
-        wanted = found["spec"]["predictor"].get(_CANARY, 100) == 100
-        return all_to(each for each in self.traffic(found) if wanted or not each.get("latestRevision"))
+        """What gets all, once a share was said. See `Platform`."""
+        return all_to(self.traffic(found)) if _CANARY in found["spec"]["predictor"] else None
 
     def since(self, found: Object, revision: Object) -> str:
         """Since its Revision was made: KServe notes no more. See `Platform`."""

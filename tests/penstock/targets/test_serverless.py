@@ -263,10 +263,12 @@ def test_kserve_keeps_the_rest_for_what_had_all() -> None:
     """A new revision has no share; what goes live has all; the first, which KServe gives all, is not live for that."""
     platform = KServe()
     first = platform.put(None, made(1), SHAPE)
-    assert first["spec"]["predictor"]["canaryTrafficPercent"] == 0
+    assert "canaryTrafficPercent" not in first["spec"]["predictor"]
     latest = {"latestRevision": True, "tag": "latest", "url": "https://latest.example"}
     first = on_kserve(first, {**latest, "revisionName": "r1", "percent": 100})
     assert platform.live(first) is None
+    other = platform.put(first, made(2), SHAPE)
+    assert platform.live(other) is None, "nor is the next one"
     routed = platform.route(first, [revision_of(first, "r1")], SHAPE, "now")
     assert routed["spec"]["predictor"]["canaryTrafficPercent"] == 100
     assert platform.live(routed) == "r1"
