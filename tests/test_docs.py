@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import pytest
 
 from jobs.bundle.check import supported
 from penstock import loader
+from penstock_function import open_inference
+from penstock_function.package import Package
 from penstock_function.step import Step
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +106,38 @@ def test_the_docs_prices_are_a_table(tmp_path: Path) -> None:
     prices = read(table).targets.values()
     assert len({price.kind for price in prices}) == 3
     assert all(price.model_fields_set == set(type(price).model_fields) for price in prices)
+
+
+def test_the_docs_targets_are_those_that_there_are() -> None:
+    """docs/targets.md names every target that a function may be declared for, and each can be opened."""
+    from penstock import targets
+    from penstock.spec.function import Function
+
+    table = (ROOT / "docs/targets.md").read_text().split("| --- | --- |")[1].split("\n\n")[0]
+    declared = get_args(Function.model_fields["target"].annotation)
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == sorted(declared)
+    assert set(declared) == targets._TARGETS.keys()
+
+
+def test_the_docs_variables_of_kubernetes_are_those_that_are_read() -> None:
+    """docs/targets.md names each."""
+    from penstock.targets.kubernetes import settings
+
+    page = (ROOT / "docs/targets.md").read_text()
+    read = {
+        value for value in vars(settings).values() if isinstance(value, str) and value.startswith("PENSTOCK_")
+    }
+    assert len(read) > 8
+    assert [name for name in sorted(read) if f"`{name}`" not in page] == []
+
+
+def test_the_docs_request_of_the_open_inference_protocol_is_one() -> None:
+    """What docs/targets.md has callers of KServe send is the record that it has the others send."""
+    (command,) = (each for each in blocks("docs/targets.md", "bash") if "/v2/models/" in each)
+    _, *arguments = shlex.split(command)
+    request = json.loads(arguments[arguments.index("-d") + 1])
+    records = open_inference.asked(cast(Package, None), request, memoryview(b"")).records
+    assert records == [{"carrier": "AA", "distance": 1089.0}]
 
 
 def test_the_docs_fields_are_the_specs() -> None:

@@ -65,7 +65,7 @@ class Function(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=NAME)] | None = None
-    target: Literal["embedded", "kubernetes", "openwhisk"] = "embedded"
+    target: Literal["embedded", "knative", "kserve", "kubernetes", "openwhisk"] = "embedded"
     bundle: Kind = "onnx"
     output: Literal["probability", "prediction"] | None = None
     log: Annotated[float, Field(ge=0, le=1)] = 0

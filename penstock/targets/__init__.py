@@ -136,6 +136,8 @@ class RollingTarget(Target, Protocol):
 
 _TARGETS: Final = {
     "embedded": "penstock.targets.embedded:open_embedded",
+    "knative": "penstock.targets.serverless.target:open_knative",
+    "kserve": "penstock.targets.serverless.target:open_kserve",
     "kubernetes": "penstock.targets.kubernetes.target:open_kubernetes",
     "openwhisk": "penstock.targets.openwhisk.target:open_openwhisk",
 }

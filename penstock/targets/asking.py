@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import httpx
+
+_POLL_SECONDS: Final = 0.3
 
 
 def tries(seconds: float, pause: float) -> Iterator[bool]:
@@ -18,6 +20,14 @@ def tries(seconds: float, pause: float) -> Iterator[bool]:
         time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (those who collided must not do so again)
         pause = min(pause * 2, 5.0)
     yield True
+
+
+def polls(seconds: float) -> Iterator[None]:
+    """Looks at what another does, until the time is over, with a pause after each."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(_POLL_SECONDS)
 
 
 def object_in(answer: httpx.Response) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ All of it is done by an account with the rights of deploy/functions and no other
 from __future__ import annotations
 
 import base64
-import json
 import os
 import secrets
 import subprocess
@@ -18,13 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import yaml
-from kubernetes import client, config
-from kubernetes.utils import create_from_dict
+from kubernetes import client
 
 from penstock.spec.function import Function
 from penstock.targets import Target, TargetError, open_target
@@ -33,7 +30,8 @@ from penstock.targets.kubernetes import target as module
 from penstock.targets.oci.reference import Reference
 from penstock.targets.package_image import append
 from penstock.targets.sending import contents
-from tests.cluster.stand import BASE_IMAGE, manifests, registry
+from tests.cluster.functions import Place
+from tests.cluster.stand import BASE_IMAGE, registry
 from tests.penstock.conftest import MakeFunction
 
 # The contract's cases, on the target below.
@@ -50,115 +48,6 @@ from tests.penstock.targets.test_contract import (  # noqa: F401
 from tests.servers import free_port, until
 
 pytestmark = [pytest.mark.cluster]
-
-
-@dataclass(frozen=True)
-class Place:
-    """A namespace for functions, who deploys there, and the function image."""
-
-    core: client.CoreV1Api
-    namespace: str
-    kubeconfig: str
-    image: str
-
-    def pods(self, revision: str) -> list[Any]:
-        """Those of a revision."""
-        selector = f"penstock/revision={revision[-12:]}"
-        return list(self.core.list_namespaced_pod(self.namespace, label_selector=selector).items)
-
-    def staying(self, revision: str) -> list[Any]:
-        """Those that have not been told to end."""
-        return [pod for pod in self.pods(revision) if pod.metadata.deletion_timestamp is None]
-
-    def kinds(self) -> Counter[str]:
-        """What there is of ours."""
-        apps, policy = client.AppsV1Api(), client.PolicyV1Api()
-        found = {
-            "Deployment": apps.list_namespaced_deployment,
-            "Service": self.core.list_namespaced_service,
-            "NetworkPolicy": client.NetworkingV1Api().list_namespaced_network_policy,
-            "PodDisruptionBudget": policy.list_namespaced_pod_disruption_budget,
-            "HorizontalPodAutoscaler": client.AutoscalingV2Api().list_namespaced_horizontal_pod_autoscaler,
-        }
-        return Counter({kind: len(ask(self.namespace).items) for kind, ask in found.items()})
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """It is there for these tests, and gone after them."""
-    if not os.environ.get("KUBECONFIG"):
-        pytest.fail("no cluster: set KUBECONFIG to that of kind, minikube or a real one")
-    config.load_kube_config()
-    core = client.CoreV1Api()
-    name = f"penstock-functions-{secrets.token_hex(3)}"
-    account = (each for each in manifests(name) if each["metadata"]["name"] == "penstock-deployer")
-    try:
-        for each in [*manifests(name, "functions"), *account]:
-            create_from_dict(core.api_client, each)
-        until(
-            lambda: bool(
-                core.list_namespaced_service_account(name, field_selector="metadata.name=default").items
-            )
-        )
-        path = tmp_path_factory.mktemp("deployer") / "kubeconfig"
-        path.write_text(yaml.safe_dump(as_deployer(core, name)))
-        yield Place(core, name, str(path), function_image())
-    finally:
-        core.delete_namespace(name)
-
-
-def as_deployer(core: client.CoreV1Api, namespace: str) -> dict[str, Any]:
-    """The kubeconfig of the account that deploys."""
-    token = core.create_namespaced_service_account_token(
-        "penstock-deployer", namespace, {"spec": {}}
-    ).status.token
-    found: dict[str, Any] = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
-    return {
-        **found,
-        "users": [{"name": "deployer", "user": {"token": token}}],
-        "contexts": [
-            {"name": each["name"], "context": {**each["context"], "user": "deployer"}}
-            for each in found["contexts"]
-        ],
-    }
-
-
-def function_image() -> str:
-    """The function image of this checkout, where the cluster pulls from."""
-    base = os.environ.get(BASE_IMAGE)
-    command = [
-        sys.executable,
-        "-m",
-        "penstock",
-        "image",
-        "room",
-        "function",
-        "--registry",
-        registry(),
-        "--json",
-    ]
-    made = subprocess.run(
-        [*command, *(["--base-image", base] if base else [])], capture_output=True, text=True, check=False
-    )
-    assert made.returncode == 0, made.stderr
-    return str(json.loads(made.stdout)["image"])
-
-
-@pytest.fixture
-def environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """What says that functions are there, of one small pod each."""
-    for name, value in {
-        "KUBECONFIG": place.kubeconfig,
-        "PENSTOCK_KUBERNETES_NAMESPACE": place.namespace,
-        "PENSTOCK_KUBERNETES_IMAGE": place.image,
-        "PENSTOCK_KUBERNETES_REPLICAS": "1",
-        "PENSTOCK_KUBERNETES_CPU": "50m",
-        "PENSTOCK_KUBERNETES_MEMORY": "256Mi",
-        "PENSTOCK_REGISTRY": f"{registry()}/fn",
-        "PENSTOCK_INSECURE_REGISTRIES": registry().partition("/")[0],
-    }.items():
-        monkeypatch.setenv(name, value)
-    return monkeypatch
 
 
 @pytest.fixture
@@ -338,6 +227,25 @@ def test_a_revision_that_cannot_run_is_refused_with_the_clusters_reason_and_the_
     assert asked.answers.keys() == {"1"}
     assert place.kinds() == before
     assert [each.revision for each in target.status("shift").revisions] == [first]
+
+
+def test_old_revisions_are_taken_away_once_another_is_live(
+    place: Place,
+    target: Target,
+    environment: pytest.MonkeyPatch,
+    make_function: MakeFunction,
+) -> None:
+    """The live one and the one before it stay, here without others, whichever are newer; with one go its bounds."""
+    environment.setattr(module, "OTHERS", 0)
+    first, second = (target.put(make_function(number)) for number in (1, 2))
+    target.route("shift", second)
+    assert [each.revision for each in target.status("shift").revisions] == [second]
+    target.route("shift", target.put(make_function(1)))
+    assert {each.revision for each in target.status("shift").revisions} == {first, second}
+    third = target.put(make_function(3))
+    target.route("shift", third)
+    assert {each.revision for each in target.status("shift").revisions} == {first, third}
+    until(lambda: place.kinds()["PodDisruptionBudget"] == 2)
 
 
 # -- what is there ------------------------------------------------------------------------------------------------

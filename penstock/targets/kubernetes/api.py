@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import httpx
@@ -23,11 +23,15 @@ _KINDS: Final[Mapping[str, str]] = {
     "Deployment": "apis/apps/v1/{}/deployments",
     "EndpointSlice": "apis/discovery.k8s.io/v1/{}/endpointslices",
     "HorizontalPodAutoscaler": "apis/autoscaling/v2/{}/horizontalpodautoscalers",
+    "InferenceService": "apis/serving.kserve.io/v1beta1/{}/inferenceservices",
+    "KnativeRevision": "apis/serving.knative.dev/v1/{}/revisions",
+    "KnativeService": "apis/serving.knative.dev/v1/{}/services",
     "NetworkPolicy": "apis/networking.k8s.io/v1/{}/networkpolicies",
     "Pod": "api/v1/{}/pods",
     "PodDisruptionBudget": "apis/policy/v1/{}/poddisruptionbudgets",
     "Service": "api/v1/{}/services",
 }
+_CONFLICT: Final = 409
 #: Of its own trouble; what we ask is the same however often it is asked.
 _AGAIN: Final = {429, 500, 503, 504}
 _PATIENCE: Final = 60.0
@@ -62,6 +66,30 @@ class Api:
             content=json.dumps(patch),
         )
 
+    def change(self, kind: str, name: str, edit: Callable[[Object | None], Object]) -> Object:
+        """Write what `edit` makes of an object, or of None where there is none; anew where somebody else wrote meanwhile.
+
+        https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+        """
+        for last in tries(_PATIENCE, 0.2):
+            before = self.get(kind, name)
+            after = edit(before)
+            if after == before:
+                return after
+            method, path = ("POST", self._path(kind)) if before is None else ("PUT", self._path(kind, name))
+            try:
+                return self._call(
+                    method,
+                    path,
+                    params={"fieldManager": MANAGER},
+                    headers={"Content-Type": "application/json"},
+                    content=json.dumps(after),
+                )
+            except TargetError as error:
+                if error.status != _CONFLICT or last:
+                    raise
+        raise AssertionError
+
     def get(self, kind: str, name: str) -> Object | None:
         """An object; None where there is none."""
         try:
@@ -84,9 +112,14 @@ class Api:
             if error.status != 404:
                 raise
 
-    def printed(self, pod: str, lines: int, *, previous: bool = False) -> list[str]:
+    def printed(self, pod: str, container: str, lines: int, *, previous: bool = False) -> list[str]:
         """The last lines that a pod's container printed, each after its time; none where there is no such container."""
-        params = {"tailLines": str(lines), "timestamps": "true", "previous": str(previous).lower()}
+        params = {
+            "container": container,
+            "tailLines": str(lines),
+            "timestamps": "true",
+            "previous": str(previous).lower(),
+        }
         try:
             return self._answer("GET", f"{self._path('Pod', pod)}/log", params=params).text.splitlines()
         except TargetError as error:

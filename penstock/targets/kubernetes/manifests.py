@@ -16,6 +16,8 @@ from penstock.targets import TargetError
 Object = dict[str, Any]
 
 PORT: Final = 8080  # images/Dockerfile
+#: The container of a pod that is the function.
+CONTAINER: Final = "function"
 _USER: Final = 10001  # images/Dockerfile
 #: A service's name is a DNS label (RFC 1035), and a version is the value of a label.
 _NAME: Final = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
@@ -26,10 +28,18 @@ SHORT: Final = "penstock/revision"
 #: As an annotation the whole of it, which may be longer than a label.
 REVISION: Final = "penstock/revision"
 SINCE: Final = "penstock/since"
+#: What was live before.
+BEFORE: Final = "penstock/before"
 #: Until the nodes know that the pods are none of the service's any more: what still comes meanwhile is answered.
 _SETTLE_SECONDS: Final = 10
 #: Of this the runtime takes 10 to answer what is in hand (penstock_function).
 _GRACE_SECONDS: Final = 45
+#: By what Prometheus finds a pod's metrics, as its usual configuration has it.
+SCRAPED: Final[Mapping[str, str]] = {
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": str(PORT),
+    "prometheus.io/path": "/metrics",
+}
 #: By what a function may be scaled: the metrics that the cluster's adapter makes of the runtime's (docs/targets.md).
 METRICS: Final[Mapping[str, str]] = {
     "requests": "penstock_requests_per_second",
@@ -39,7 +49,10 @@ METRICS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Shape:
-    """How a function's pods are: how many at least and at most, scaled by a metric to a value, and what one may have."""
+    """How a function's pods are: how many at least and at most, scaled by a metric to a value, and what one may have.
+
+    `most` of 0: as many as the platform gives.
+    """
 
     least: int = 2
     most: int = 2
@@ -125,11 +138,7 @@ def deployment(made: Revision, shape: Shape) -> Object:
             "template": {
                 "metadata": {
                     "labels": labels,
-                    "annotations": {
-                        "prometheus.io/scrape": "true",
-                        "prometheus.io/port": str(PORT),
-                        "prometheus.io/path": "/metrics",
-                    },
+                    "annotations": {**SCRAPED},
                 },
                 "spec": _pod(made, shape),
             },
@@ -138,18 +147,12 @@ def deployment(made: Revision, shape: Shape) -> Object:
 
 
 def _pod(made: Revision, shape: Shape) -> Object:
-    """Admitted where Pod Security is `restricted`; it may do nothing in the cluster, and writes nothing."""
-    keys = [{"name": "PENSTOCK_PUBLIC_KEYS", "value": shape.public_keys}] if shape.public_keys else []
+    """Admitted where Pod Security is `restricted`."""
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": {**nobody(), "runAsGroup": _USER},
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -161,32 +164,44 @@ def _pod(made: Revision, shape: Shape) -> Object:
         ],
         "containers": [
             {
-                "name": "function",
-                "image": made.image,
-                "env": keys,
+                **container(made, shape, {"path": "/health", "port": "http"}),
                 "ports": [{"name": "http", "containerPort": PORT}],
-                "resources": {
-                    "requests": {"cpu": shape.cpu, "memory": shape.memory},
-                    "limits": {"memory": shape.memory},
-                },
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                # The runtime listens once it has given its samples' answers.
-                "startupProbe": _probe(period=1, failures=120),
-                "readinessProbe": _probe(period=2, failures=3),
-                "livenessProbe": _probe(period=10, failures=6),
                 "lifecycle": {"preStop": {"sleep": {"seconds": _SETTLE_SECONDS}}},
             }
         ],
     }
 
 
-def _probe(*, period: int, failures: int) -> Object:
-    asked = {"httpGet": {"path": "/health", "port": "http"}}
-    return {**asked, "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures}
+def nobody() -> Object:
+    """Who a function's processes are."""
+    return {"runAsNonRoot": True, "runAsUser": _USER, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def container(made: Revision, shape: Shape, health: Mapping[str, Any]) -> Object:
+    """What runs of a revision: it may do nothing in the cluster, writes nothing, and is asked for its `health` over HTTP."""
+    keys = [{"name": "PENSTOCK_PUBLIC_KEYS", "value": shape.public_keys}] if shape.public_keys else []
+
+    def probe(*, period: int, failures: int) -> Object:
+        return {"httpGet": health, "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures}
+
+    return {
+        "name": CONTAINER,
+        "image": made.image,
+        "env": keys,
+        "resources": {
+            "requests": {"cpu": shape.cpu, "memory": shape.memory},
+            "limits": {"memory": shape.memory},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        # The runtime listens once it has given its samples' answers.
+        "startupProbe": probe(period=1, failures=120),
+        "readinessProbe": probe(period=2, failures=3),
+        "livenessProbe": probe(period=10, failures=6),
+    }
 
 
 def bounds(made: Revision, shape: Shape, owner: Mapping[str, Any]) -> list[Object]:
@@ -243,6 +258,14 @@ def bounds(made: Revision, shape: Shape, owner: Mapping[str, Any]) -> list[Objec
 
 def network_policy(function: str) -> Object:
     """A function's pods are called on their one port, and call nobody."""
+    policy = calls_nobody(function)
+    policy["spec"]["policyTypes"].append("Ingress")
+    policy["spec"]["ingress"] = [{"ports": [{"port": PORT, "protocol": "TCP"}]}]
+    return policy
+
+
+def calls_nobody(function: str) -> Object:
+    """What lets no request out of a function's pods."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -250,15 +273,11 @@ def network_policy(function: str) -> Object:
             "name": object_name(function),
             "labels": {**of_function(function), "app.kubernetes.io/part-of": "penstock"},
         },
-        "spec": {
-            "podSelector": {"matchLabels": of_function(function)},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"ports": [{"port": PORT, "protocol": "TCP"}]}],
-        },
+        "spec": {"podSelector": {"matchLabels": of_function(function)}, "policyTypes": ["Egress"]},
     }
 
 
-def service(function: str, revision: str, since: str) -> Object:
+def service(function: str, revision: str, before: str, since: str) -> Object:
     """The live name, which selects one revision's pods: to move it is to change one field of one object."""
     return {
         "apiVersion": "v1",
@@ -266,7 +285,7 @@ def service(function: str, revision: str, since: str) -> Object:
         "metadata": {
             "name": object_name(function),
             "labels": {**of_function(function), "app.kubernetes.io/part-of": "penstock"},
-            "annotations": {REVISION: revision, SINCE: since},
+            "annotations": {REVISION: revision, BEFORE: before, SINCE: since},
         },
         "spec": {
             "selector": of_revision(function, revision),

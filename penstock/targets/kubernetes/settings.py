@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from penstock.targets import TargetError
-from penstock.targets.kubernetes.manifests import METRICS, Shape
+from penstock.targets.kubernetes.manifests import METRICS, Shape, object_name
 
 NAMESPACE: Final = "PENSTOCK_KUBERNETES_NAMESPACE"
 IMAGE: Final = "PENSTOCK_KUBERNETES_IMAGE"
 #: Where images go: `penstock image` reads the same.
 REGISTRY: Final = "PENSTOCK_REGISTRY"
 URL: Final = "PENSTOCK_KUBERNETES_URL"
+GATEWAY: Final = "PENSTOCK_KUBERNETES_GATEWAY"
 REPLICAS: Final = "PENSTOCK_KUBERNETES_REPLICAS"
 SCALE_ON: Final = "PENSTOCK_KUBERNETES_SCALE_ON"
 CPU: Final = "PENSTOCK_KUBERNETES_CPU"
@@ -23,6 +24,7 @@ MEMORY: Final = "PENSTOCK_KUBERNETES_MEMORY"
 _PUBLIC_KEYS: Final = "PENSTOCK_PUBLIC_KEYS"
 #: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _QUANTITY: Final = re.compile(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?|k)?")
+_SCHEMES: Final = ("http://", "https://")
 _NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -30,18 +32,24 @@ _NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 class Settings:
     """Where functions are, on which image, in which registry theirs are, how they are called, and their shape.
 
-    `url` has `{name}` in it; None where callers find a function by the cluster's own DNS.
+    `url` has `{name}` in it; None where callers find a function as the platform says. `gateway` is the address that requests
+    go to whatever host a function's URL names; None where that host is found.
     """
 
     namespace: str
     image: str
     registry: str
     url: str | None
+    gateway: str | None
     shape: Shape
 
+    def repository(self, function: str) -> str:
+        """Where a function's images go."""
+        return f"{self.registry}/function-{object_name(function)}"
 
-def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """All of it. Raises TargetError with every fault."""
+
+def read(environment: Mapping[str, str] = os.environ, *, serverless: bool = False) -> Settings:
+    """All of it; `serverless`: pods are as many as Knative makes, within bounds. Raises TargetError with every fault."""
     missing = [name for name in (NAMESPACE, IMAGE, REGISTRY) if not environment.get(name)]
     if missing:
         raise TargetError(
@@ -57,26 +65,33 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         return value
 
     namespace = given(NAMESPACE, "", _NAME, "the name of a namespace")
-    usual = Shape()
+    usual = Shape(least=0, most=0) if serverless else Shape()
     cpu = given(CPU, usual.cpu, _QUANTITY, "a number of cores, such as 250m or 2")
     memory = given(MEMORY, usual.memory, _QUANTITY, "bytes, such as 512Mi")
+    first = "[0-9]" if serverless else "[1-9]"
     replicas = given(
         REPLICAS,
         str(usual.least),
-        re.compile(r"[1-9][0-9]{0,3}(-[1-9][0-9]{0,3})?"),
+        re.compile(first + r"[0-9]{0,3}(-[1-9][0-9]{0,3})?"),
         "a number of pods, or two: 2-10",
     )
     scale_on = environment.get(SCALE_ON, "")
-    url = environment.get(URL)
-    if url and not (url.startswith(("http://", "https://")) and "{name}" in url):
+    url, gateway = environment.get(URL), environment.get(GATEWAY)
+    if url and not (url.startswith(_SCHEMES) and "{name}" in url):
         faults.append(f"{URL} is {url!r}, expected an address with {{name}} in it")
+    if gateway and not gateway.startswith(_SCHEMES):
+        faults.append(f"{GATEWAY} is {gateway!r}, expected http:// or https:// and an address")
     least, _, most = replicas.partition("-")
     metric, _, value = scale_on.partition("=")
-    if scale_on and (metric not in METRICS or not _QUANTITY.fullmatch(value)):
+    if serverless and scale_on and (metric != "requests" or not value.isdecimal()):
+        faults.append(
+            f"{SCALE_ON} is {scale_on!r}, expected requests=100 (a second), or nothing: Knative's own"
+        )
+    elif scale_on and (metric not in METRICS or not _QUANTITY.fullmatch(value)):
         faults.append(
             f"{SCALE_ON} is {scale_on!r}, expected requests=100 (a second) or latency=50m (seconds)"
         )
-    if bool(most) != bool(scale_on):
+    if not serverless and bool(most) != bool(scale_on):
         faults.append(f"{REPLICAS}=LEAST-MOST and {SCALE_ON} go together")
     elif most and least.isdecimal() and most.isdecimal() and int(least) > int(most):
         faults.append(f"{REPLICAS} is {replicas!r}, expected the smaller number first")
@@ -91,4 +106,6 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         memory=memory,
         public_keys=environment.get(_PUBLIC_KEYS, ""),
     )
-    return Settings(namespace, environment[IMAGE], environment[REGISTRY].rstrip("/"), url or None, shape)
+    return Settings(
+        namespace, environment[IMAGE], environment[REGISTRY].rstrip("/"), url or None, gateway or None, shape
+    )

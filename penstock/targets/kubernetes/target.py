@@ -7,29 +7,31 @@ and until what they have in hand is answered; a revision that is not live costs 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
 from penstock.spec.function import Function
 from penstock.targets import RevisionStatus, Status, TargetError
+from penstock.targets.asking import polls
 from penstock.targets.kubernetes import access, manifests, settings, trouble
+from penstock.targets.kubernetes.answers import revision_in, told
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.manifests import Revision
+from penstock.targets.kubernetes.owned import annotation, ours
 from penstock.targets.kubernetes.settings import Settings
 from penstock.targets.package_image import append
 from penstock.targets.sending import as_json, contents
 
+_PLATFORM: Final = "Kubernetes"
 #: For a revision to be ready: a node may have to come first, and the image to it.
 _READY_SECONDS: Final = 300.0
+#: Revisions that stay beside the live one and the one before it: the newest.
+OTHERS: Final = 3
 #: For the cluster to have followed a service that has moved.
 _MOVED_SECONDS: Final = 60.0
-_POLL_SECONDS: Final = 0.3
 
 
 class KubernetesTarget:
@@ -52,7 +54,7 @@ class KubernetesTarget:
         objects = manifests.object_name(name)
         policy = self._ours("NetworkPolicy", objects, name)
         before = self._ours("Deployment", manifests.revision_name(name, revision), name)
-        image = append(found, self._given.image, f"{self._given.registry}/function-{objects}")
+        image = append(found, self._given.image, self._given.repository(name))
         made = Revision(name, found.manifest.version, revision, image)
         try:
             self._api.apply(manifests.network_policy(name))
@@ -65,26 +67,36 @@ class KubernetesTarget:
         return revision
 
     def route(self, name: str, revision: str) -> None:
-        """Have the live name's service select `revision`, once that is ready; then end the others. See `Target`."""
+        """Have the live name's service select `revision`, once that is ready; then end the others, and take old ones away.
+
+        See `Target`.
+        """
         deployment = self._ours("Deployment", manifests.revision_name(name, revision), name)
-        if deployment is None or _annotation(deployment, manifests.REVISION) != revision:
+        if deployment is None or annotation(deployment, manifests.REVISION) != revision:
             raise TargetError(
                 f"{name} has no revision {revision} on Kubernetes", next_step="deploy it first", status=404
             )
         service = self._ours("Service", manifests.object_name(name), name)
-        live = None if service is None else _annotation(service, manifests.REVISION)
+        live = None if service is None else annotation(service, manifests.REVISION)
         # It takes over at the size that what serves has been scaled to.
         serving = next(
-            (each for each in self._deployments(name) if _annotation(each, manifests.REVISION) == live), None
+            (each for each in self._deployments(name) if annotation(each, manifests.REVISION) == live), None
         )
         self._scale(deployment, self._size(_replicas(deployment), _replicas(serving)))
         self._await_ready(name, revision)
-        if live != revision:
-            self._api.apply(manifests.service(name, revision, datetime.now(UTC).isoformat()))
+        if service is not None and live == revision:
+            before = annotation(service, manifests.BEFORE)
+        else:
+            before = live or ""
+            self._api.apply(manifests.service(name, revision, before, datetime.now(UTC).isoformat()))
         self._await_moved(name, revision)
-        for other in self._deployments(name):
-            if _annotation(other, manifests.REVISION) != revision:
-                self._scale(other, 0)
+        deployments = self._deployments(name)
+        for each in deployments:
+            if annotation(each, manifests.REVISION) != revision:
+                self._scale(each, 0)
+        with suppress(TargetError):  # it is live: what is left, the next one takes away
+            for each in old(deployments, {revision, before}):
+                self._api.delete("Deployment", each["metadata"]["name"])
 
     def attach(self, name: str) -> None:
         """The cluster knows no events. See `Target`."""
@@ -92,18 +104,11 @@ class KubernetesTarget:
     def invoke(self, name: str, payload: Any) -> Any:
         """The live revision's answer to `payload`, by way of the API server. See `Target`."""
         answer = self._api.ask(manifests.object_name(name), "POST", "predict", as_json(name, payload))
-        return _told(name, answer)
+        return told(_PLATFORM, name, answer)
 
     def serving(self, name: str) -> str:
         """The revision that answers behind the live name, as it says itself. See `Target`."""
-        answer = _told(name, self._api.ask(manifests.object_name(name), "GET", "health"))
-        revision = answer.get("revision") if isinstance(answer, dict) else None
-        if not isinstance(revision, str):
-            raise TargetError(
-                f"{name} does not say which revision it is",
-                next_step=f"see that {settings.IMAGE} is the function image of this release",
-            )
-        return revision
+        return revision_in(_PLATFORM, name, self._api.ask(manifests.object_name(name), "GET", "health"))
 
     def status(self, name: str) -> Status:
         """What the cluster holds of the function. See `Target`."""
@@ -115,8 +120,8 @@ class KubernetesTarget:
         return Status(
             name=name,
             url=self._url(name),
-            live=None if service is None else _annotation(service, manifests.REVISION),
-            since=None if service is None else _annotation(service, manifests.SINCE),
+            live=None if service is None else annotation(service, manifests.REVISION),
+            since=None if service is None else annotation(service, manifests.SINCE),
             revisions=tuple(self._state(each, pods) for each in deployments),
         )
 
@@ -132,7 +137,11 @@ class KubernetesTarget:
                 f"no function {name} is live on Kubernetes", next_step="deploy it first", status=404
             )
         pods = self._api.find("Pod", service["spec"]["selector"])
-        printed = [line for pod in pods for line in self._api.printed(pod["metadata"]["name"], lines)]
+        printed = [
+            line
+            for pod in pods
+            for line in self._api.printed(pod["metadata"]["name"], manifests.CONTAINER, lines)
+        ]
         return sorted(printed)[-lines:]
 
     def remove(self, name: str) -> None:
@@ -179,7 +188,7 @@ class KubernetesTarget:
     def _await_ready(self, name: str, revision: str) -> None:
         """Wait until all pods of a revision take requests. Raises TargetError with what keeps them from it."""
         found = None
-        for _ in _until(_READY_SECONDS):
+        for _ in polls(_READY_SECONDS):
             deployment = self._api.get("Deployment", manifests.revision_name(name, revision))
             if deployment is None:
                 raise TargetError(
@@ -202,7 +211,7 @@ class KubernetesTarget:
     def _await_moved(self, name: str, revision: str) -> None:
         """Wait until the live name leads to the pods of `revision` and no others, as the cluster and an answer have it."""
         last: TargetError | None = None
-        for _ in _until(_MOVED_SECONDS):
+        for _ in polls(_MOVED_SECONDS):
             try:
                 if self._leads_to(name, revision) and self.serving(name) == revision:
                     return
@@ -239,7 +248,7 @@ class KubernetesTarget:
             found = trouble.of(deployment, own, self._printed)
             state = "backoff" if found is not None and found.crashes else "starting"
         return RevisionStatus(
-            revision=_annotation(deployment, manifests.REVISION),
+            revision=annotation(deployment, manifests.REVISION),
             version=deployment["metadata"]["labels"]["app.kubernetes.io/version"],
             state=state,
             restarts=trouble.restarts(own),
@@ -247,7 +256,7 @@ class KubernetesTarget:
         )
 
     def _printed(self, pod: str, previous: bool) -> list[str]:
-        return self._api.printed(pod, 20, previous=previous)
+        return self._api.printed(pod, manifests.CONTAINER, 20, previous=previous)
 
     def _deployments(self, name: str) -> list[Object]:
         """Those of a function's revisions, the oldest first."""
@@ -257,15 +266,7 @@ class KubernetesTarget:
         )
 
     def _ours(self, kind: str, name: str, function: str) -> Object | None:
-        """An object of a function; None where there is none. Raises TargetError where it is another's."""
-        found = self._api.get(kind, name)
-        if found is None or (whose := manifests.function_of(found)) == function:
-            return found
-        of = "nobody that we know" if whose is None else f"the function {whose}"
-        raise TargetError(
-            f"the {kind} {name} in namespace {self._api.namespace} belongs to {of}, and {function} needs that name",
-            next_step="name the function otherwise, or give it a namespace of its own",
-        )
+        return ours(self._api, kind, name, function)
 
     def _url(self, name: str) -> str:
         template = self._given.url or f"http://{{name}}.{self._api.namespace}.svc"
@@ -278,12 +279,10 @@ def open_kubernetes(_: Function, __: Path) -> KubernetesTarget:
     return KubernetesTarget(Api(access.find(), given.namespace), given)
 
 
-def _until(seconds: float) -> Iterator[None]:
-    """Tries until the time is over, with a pause after each."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        yield
-        time.sleep(_POLL_SECONDS)
+def old(deployments: Sequence[Object], kept: Collection[str]) -> list[Object]:
+    """Of a function's Deployments, the oldest first, those to take away: neither of a revision that is `kept` nor of the newest."""
+    others = [each for each in deployments if annotation(each, manifests.REVISION) not in kept]
+    return others[: max(len(others) - OTHERS, 0)]
 
 
 def _is_rolled_out(deployment: Object) -> bool:
@@ -297,24 +296,3 @@ def _is_rolled_out(deployment: Object) -> bool:
 
 def _replicas(deployment: Object | None) -> int:
     return 0 if deployment is None else int(deployment["spec"].get("replicas", 0))
-
-
-def _annotation(found: Object, name: str) -> str:
-    annotations: Mapping[str, str] = found["metadata"].get("annotations") or {}
-    return annotations.get(name, "")
-
-
-def _told(name: str, answer: httpx.Response) -> Any:
-    """What a function answered. Raises TargetError with its own words where it is a refusal."""
-    try:
-        found = answer.json()
-    except ValueError:
-        found = {"error": f"{answer.text[:200]!r} is no JSON"}
-    if answer.is_success:
-        return found
-    said = found if isinstance(found, dict) else {}
-    faults = f" {said['faults']}" if said.get("faults") else ""
-    raise TargetError(
-        f"{name} on Kubernetes: {answer.status_code}: {said.get('error', answer.text[:200])}{faults}",
-        status=answer.status_code,
-    )

@@ -13,10 +13,12 @@ from typing import Any
 import certifi
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.host.manifest import Manifest
 from penstock.targets import TargetError
-from penstock.targets.kubernetes import access, manifests, settings, trouble
+from penstock.targets.kubernetes import access, manifests, settings, target, trouble
 from penstock.targets.kubernetes.manifests import Revision, Shape
 
 MADE = Revision("flight_delays", "7", "v7-0123456789ab", f"registry.example/team/fn@sha256:{'a' * 64}")
@@ -118,7 +120,7 @@ def test_every_object_says_whose_it_is() -> None:
     owner = {"metadata": {"uid": "1-2-3"}}
     all_of_it = [
         manifests.deployment(MADE, shape), *manifests.bounds(MADE, shape, owner),
-        manifests.network_policy(MADE.function), manifests.service(MADE.function, MADE.revision, "now"),
+        manifests.network_policy(MADE.function), manifests.service(MADE.function, MADE.revision, "", "now"),
     ]  # fmt: skip
     assert [each["kind"] for each in all_of_it] == [
         "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy", "Service"
@@ -152,6 +154,24 @@ def test_a_name_that_no_service_can_have_is_refused(name: str) -> None:
     with pytest.raises(TargetError, match="cannot be a label"):
         manifests.check(function("shift", "7."))
     manifests.check(function("Flight_Delays"))
+
+
+@given(
+    numbers=st.lists(st.integers(0, 20), unique=True, max_size=12),
+    kept=st.sets(st.integers(0, 20), max_size=2),
+)
+def test_old_revisions_are_all_but_those_that_are_kept_and_the_newest(
+    numbers: list[int], kept: set[int]
+) -> None:
+    """However many there are, and wherever among them the live one and the one before it stand."""
+    there = [{"metadata": {"annotations": {manifests.REVISION: f"v{number}"}}} for number in numbers]
+    gone = [
+        each["metadata"]["annotations"][manifests.REVISION]
+        for each in target.old(there, {f"v{number}" for number in kept})
+    ]
+    others = [f"v{number}" for number in numbers if number not in kept]
+    assert gone + others[len(gone) :] == others
+    assert len(others) - len(gone) == min(len(others), target.OTHERS)
 
 
 # -- what the cluster says ----------------------------------------------------------------------------------------

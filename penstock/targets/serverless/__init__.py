@@ -1,0 +1,1 @@
+"""Knative Serving as a target, and KServe where it stands on Knative."""

@@ -1,0 +1,97 @@
+"""Knative's Revisions of a function: what is known of each, and why one is not ready.
+
+https://github.com/knative/specs/blob/main/specs/serving/knative-api-specification-1.0.md#revision
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from penstock.targets import RevisionStatus
+from penstock.targets.kubernetes import manifests, trouble
+from penstock.targets.kubernetes.api import Api, Object
+from penstock.targets.kubernetes.owned import annotation
+from penstock.targets.kubernetes.trouble import Trouble
+
+KIND: Final = "KnativeRevision"
+_OF_REVISION: Final = "serving.knative.dev/revision"
+
+
+class Revisions:
+    """Those of one namespace, in whose pods `container` is the function."""
+
+    def __init__(self, api: Api, container: str) -> None:
+        self._api = api
+        self._container = container
+
+    def find(self, labels: Mapping[str, str]) -> list[Object]:
+        """Those that have all of these labels, the oldest first. Raises TargetError, with status 404 where there is no Knative."""
+        return sorted(self._api.find(KIND, labels), key=_age)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Take some away; one that is not there is no error."""
+        for name in names:
+            self._api.delete(KIND, name)
+
+    def trouble(self, revision: Object) -> Trouble | None:
+        """What keeps a Revision from being ready, in the words of its pods, else in Knative's; None where nothing is known to."""
+
+        def printed(pod: str, previous: bool) -> list[str]:
+            return self._api.printed(pod, self._container, 20, previous=previous)
+
+        deployments = self._api.find("Deployment", _of(revision))
+        found = trouble.of(next(iter(deployments), {}), self._pods(revision), printed)
+        if found is None and (condition := _condition(revision, "Ready")).get("status") == "False":
+            said = condition.get("message") or condition.get("reason", "it does not say why")
+            return Trouble(said, "see the Revision's conditions", lasting=True)
+        return found
+
+    def state(self, revision: Object, *, live: bool) -> RevisionStatus:
+        """What is known of a revision; `live`: callers get to it."""
+        pods = self._pods(revision)
+        staying = [pod for pod in pods if not trouble.is_going(pod)]
+        ready, found = _condition(revision, "Ready").get("status"), None
+        if any(trouble.is_ready(pod) for pod in staying):
+            state = "ready"
+        elif staying or ready != "True":
+            found = self.trouble(revision)
+            state = "backoff" if found is not None and found.lasting else "starting"
+        elif pods:
+            state = "draining"
+        else:
+            state = "idle" if live else "stopped"
+        return RevisionStatus(
+            revision=annotation(revision, manifests.REVISION),
+            version=revision["metadata"]["labels"]["app.kubernetes.io/version"],
+            state=state,
+            restarts=trouble.restarts(pods),
+            error=None if found is None else found.reason,
+        )
+
+    def printed(self, revision: str, lines: int) -> list[str]:
+        """The last `lines` lines that the function printed in a Revision's pods, each with its time."""
+        pods = self._api.find("Pod", {_OF_REVISION: revision})
+        printed = [
+            line
+            for pod in pods
+            for line in self._api.printed(pod["metadata"]["name"], self._container, lines)
+        ]
+        return sorted(printed)[-lines:]
+
+    def _pods(self, revision: Object) -> list[Object]:
+        return self._api.find("Pod", _of(revision))
+
+
+def _of(revision: Object) -> dict[str, str]:
+    """The label of what Knative made for a Revision."""
+    return {_OF_REVISION: revision["metadata"]["name"]}
+
+
+def _age(revision: Object) -> tuple[str, str]:
+    return revision["metadata"]["creationTimestamp"], revision["metadata"]["name"]
+
+
+def _condition(found: Object, kind: str) -> Mapping[str, Any]:
+    conditions = found.get("status", {}).get("conditions") or []
+    return next((each for each in conditions if each["type"] == kind), {})
