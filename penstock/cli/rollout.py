@@ -83,7 +83,7 @@ def in_words(rollout: RolloutStatus) -> str:
     if rollout.candidate is None or rollout.champion is None:
         return said
     own, other = (
-        f"{side.errors:,} failed{'' if side.p99 is None else f', p99 {side.p99 * 1000:.3g} ms'}"
+        f"{side.errors:,} failed, {side.refusals:,} were refused{'' if side.p99 is None else f', p99 {side.p99 * 1000:.3g} ms'}"
         for side in (rollout.candidate, rollout.champion)
     )
     return (

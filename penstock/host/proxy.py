@@ -146,7 +146,8 @@ class Proxy:
         answer = await self._ask(name, runner, asked)
         seconds = time.perf_counter() - began
         score = score_in(answer.content) if answer.status == 200 else None
-        return _Answered(Seen(answer.status >= 500, seconds, score), answer)
+        failed, refused = answer.status >= 500, 400 <= answer.status < 500
+        return _Answered(Seen(failed, seconds, refused, score), answer)
 
     async def _ask_candidate(self, name: str, rolling: Rolling, asked: _Asked) -> _Answered | None:
         """What the candidate makes of a request, without an answer where it fails; None where it has no process just now."""
@@ -174,7 +175,7 @@ class Proxy:
             finally:
                 rolling.shadows -= 1
             if found is not None and rolling.course.shadowing:
-                rolling.course.note_both(champion.seen, _refused_alone(found, champion))
+                rolling.course.note_both(champion.seen, found.seen)
 
         # Not waited for, as the caller's connection would be.
         self._background.spawn(compare())
@@ -186,13 +187,6 @@ class _Answered:
 
     seen: Seen
     answer: Answer | None
-
-
-def _refused_alone(candidate: _Answered, champion: _Answered) -> Seen:
-    """What was seen of the candidate's; a failure, too, where it refuses (4xx) what the champion answers."""
-    assert champion.answer is not None
-    refused = candidate.answer is not None and candidate.answer.status >= 400 > champion.answer.status
-    return FAILED if refused else candidate.seen
 
 
 def _response(answer: Answer, runner: Runner) -> Response:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 from penstock.rollout.judge import (
     ALPHA,
     ENOUGH,
+    TESTS,
     bet,
     distance_of_scores,
     evidence_of_errors,
@@ -38,10 +39,13 @@ _READ: Final = 65536
 
 @dataclass(frozen=True)
 class Seen:
-    """One answer: whether it failed, and unless it did, after how many seconds it came, and the score in it if any."""
+    """One answer: whether it failed, and unless it did, after how many seconds it came, whether it refused the request (4xx),
+    and the score in it if any.
+    """
 
     failed: bool
     seconds: float = 0.0
+    refused: bool = False
     score: float | None = None
 
 
@@ -98,17 +102,24 @@ class Course:
 
     def note_champion(self, seen: Seen) -> None:
         """The champion's answer to a request that was dealt to it."""
-        self._note(self._sides[0], seen, seen.failed, self.record.slow_from)
+        self._note(self._sides[0], seen, self.record.slow_from)
+        self._sides[0].counts.errors += seen.failed
+        self._sides[0].counts.refusals += seen.refused
         self._learn(seen)
 
     def note_candidate(self, seen: Seen) -> None:
         """The candidate's answer to a request that was dealt to it."""
-        self._note(self._sides[1], seen, seen.failed, self._slow_candidate)
+        self._note(self._sides[1], seen, self._slow_candidate)
+        self._sides[1].counts.errors += seen.failed
+        self._sides[1].counts.refusals += seen.refused
 
     def note_both(self, champion: Seen, candidate: Seen) -> None:
-        """What both gave to the same request, in the shadow. Failures that both had are nobody's."""
-        self._note(self._sides[0], champion, champion.failed and not candidate.failed, self.record.slow_from)
-        self._note(self._sides[1], candidate, candidate.failed and not champion.failed, self._slow_candidate)
+        """What both gave to the same request, in the shadow. What neither answered is nobody's failure."""
+        self._note(self._sides[0], champion, self.record.slow_from)
+        self._note(self._sides[1], candidate, self._slow_candidate)
+        unanswered = [seen.failed or seen.refused for seen in (champion, candidate)]
+        for side, own, other in zip(self._sides, unanswered, reversed(unanswered), strict=True):
+            side.counts.errors += own and not other
         self._learn(champion)
 
     @property
@@ -116,9 +127,8 @@ class Course:
         slow_from = self.record.slow_from
         return None if slow_from is None else max(slow_from * self.record.plan.slower, slow_from + LEEWAY)
 
-    def _note(self, side: _Measured, seen: Seen, failed: bool, slow_from: float | None) -> None:
+    def _note(self, side: _Measured, seen: Seen, slow_from: float | None) -> None:
         side.counts.requests += 1
-        side.counts.errors += failed
         if seen.failed:
             return
         side.latency[_bucket(seen.seconds)] += 1
@@ -171,12 +181,20 @@ class Course:
     def _worse(self) -> str:
         """Why the candidate is worse; empty where it is not known to be."""
         plan, stages = self.record.plan, (*self.record.past, self._stage)
-        seen = [(stage.share, stage.candidate.errors, stage.champion.errors) for stage in stages]
-        if evidence_of_errors(seen, plan.errors) >= ENOUGH:
-            return (
-                f"errors: {_of(stages, 'candidate', 'errors', 'requests')} requests failed, of the champion's "
-                f"{_of(stages, 'champion', 'errors', 'requests')}; {plan.errors:g} times as often is tolerated"
-            )
+        kinds: tuple[tuple[Literal["errors", "refusals"], str], ...] = (
+            ("errors", "failed"),
+            ("refusals", "were refused"),
+        )
+        for kind, word in kinds:
+            seen = [
+                (stage.share, getattr(stage.candidate, kind), getattr(stage.champion, kind))
+                for stage in stages
+            ]
+            if evidence_of_errors(seen, plan.errors) >= ENOUGH:
+                return (
+                    f"{kind}: {_of(stages, 'candidate', kind, 'requests')} requests {word}, of the champion's "
+                    f"{_of(stages, 'champion', kind, 'requests')}; {plan.errors:g} times as often is tolerated"
+                )
         if mean_of_logs(self.record.bets) >= ENOUGH:
             assert self.record.slow_from is not None
             assert self._slow_candidate is not None
@@ -186,7 +204,7 @@ class Course:
                 f"{_of(stages, 'champion', 'slow', 'timed')} took more than {self.record.slow_from * 1000:.3g} ms, its 99th percentile"
             )
         champion, candidate = (side.scores for side in self._sides)
-        apart = distance_of_scores(champion, candidate, ALPHA / 3 / len(plan.stages))
+        apart = distance_of_scores(champion, candidate, ALPHA / TESTS / len(plan.stages))
         if apart > plan.scores:
             return (
                 f"scores: the distributions are {apart:.2f} apart at least, by {sum(candidate)} answers and "
@@ -231,6 +249,7 @@ class Course:
             SideStatus(
                 requests=side.counts.requests,
                 errors=side.counts.errors,
+                refusals=side.counts.refusals,
                 p99=_quantile(side.latency, 0.99) if side.latency else None,
             )
             for side in self._sides
@@ -288,7 +307,7 @@ def _quantile(latency: Counter[int], share: float) -> float:
 def _of(
     stages: Sequence[Stage],
     side: Literal["candidate", "champion"],
-    part: Literal["errors", "slow"],
+    part: Literal["errors", "refusals", "slow"],
     whole: Literal["requests", "timed"],
 ) -> str:
     """For example `7 of 120`."""

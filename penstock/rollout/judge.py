@@ -11,10 +11,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-#: The chance of a false alarm in a whole rollout, which the three tests have in equal parts.
+#: The chance of a false alarm in a whole rollout, which the four tests (errors, refusals, latency, scores) have in equal parts.
 ALPHA: Final = 0.01
+TESTS: Final = 4
 #: The evidence (a likelihood ratio, or a bettor's wealth) at which one of them calls a candidate worse.
-ENOUGH: Final = 3 / ALPHA
+ENOUGH: Final = TESTS / ALPHA
 
 # How many times worse than tolerated the alternatives are, and the stakes that are held; in equal parts each.
 _TIMES: Final = (1.5, 2.0, 4.0, 8.0, 32.0, 256.0)
@@ -26,7 +27,7 @@ NO_BETS: Final = (0.0,) * len(_STAKES)
 def evidence_of_errors(steps: Iterable[tuple[float, int, int]], tolerated: float) -> float:
     """How much likelier the errors seen are if the candidate fails more often than `tolerated` times as the champion.
 
-    `steps`: the candidate's share w of requests in (0, 1), its errors, and the champion's, a step each. Requests are dealt
+    The same of refusals. `steps`: the candidate's share w of requests in (0, 1), its errors, and the champion's, a step each. Requests are dealt
     at random, so while the candidate fails at most r times as often, each error is its own with a chance of at most
     r w / (r w + 1 - w), however often anything fails in the meantime. The likelihood ratio of a larger chance to that bound
     is a test supermartingale, and so is a mixture of them: 1 / alpha is reached with a chance of at most alpha. It mixes

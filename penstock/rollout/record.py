@@ -18,11 +18,13 @@ ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "promote", "abort")
 class Side(BaseModel):
     """What one side answered: `timed` of the requests were held against the bound of slowness, `slow` of them beyond it.
 
-    In the shadow, errors and slow requests are those that the other side has not with the same request.
+    Errors are 5xx or no answer, refusals 4xx. In the shadow, errors are the requests that the other side alone has answered,
+    and there are no refusals.
     """
 
     requests: int = 0
     errors: int = 0
+    refusals: int = 0
     timed: int = 0
     slow: int = 0
 
@@ -71,6 +73,7 @@ class SideStatus(BaseModel):
 
     requests: int
     errors: int
+    refusals: int
     p99: float | None
 
 

@@ -99,6 +99,22 @@ def test_errors_are_told_in_numbers() -> None:
     )
 
 
+def test_what_only_the_candidate_refuses_is_told() -> None:
+    """Callers' own mistakes are refused by both, at the same rate; a version that refuses ten times as much is worse."""
+    going, refused = course(steps=[50]), Seen(failed=False, seconds=0.01, refused=True)
+    for _ in range(100):
+        going.note_champion(refused)
+        going.note_candidate(refused)
+    assert going.verdict(BEGAN).word == "go on"
+    going = course(steps=[50])
+    for seen in range(60):
+        going.note_champion(refused if seen % 10 == 0 else answered())
+        going.note_candidate(refused)
+    assert going.verdict(BEGAN).reason == (
+        "refusals: 60 of 60 requests were refused, of the champion's 6 of 60; 1.5 times as often is tolerated"
+    )
+
+
 @pytest.mark.parametrize(("times", "word"), [(1.0, "go on"), (1.4, "go on"), (3.0, "worse")])
 def test_a_slower_candidate_is_seen(times: float, word: str) -> None:
     """Three times as slow is worse; a little slower than the champion, within what is tolerated, is not."""
@@ -143,7 +159,7 @@ def test_in_the_shadow_differences_count() -> None:
     assert going.shadowing
     assert not going.deals(None)
     for _ in range(60):
-        going.note_both(FAILED, FAILED)
+        going.note_both(FAILED, Seen(failed=False, refused=True))
     assert going.verdict(LATER).word == "next"
     for _ in range(20):
         going.note_both(answered(), FAILED)
