@@ -25,7 +25,9 @@ _SERVING = ("serving.knative.dev", "v1")
 _KSERVE = ("serving.kserve.io", "v1beta1")
 _REVISION = "serving.knative.dev/revision"
 _SERVICE = "serving.knative.dev/service"
-_TIMES = "2026-01-01T00:00:00Z"
+_CHANGED = "2026-01-01T00:00:00Z"
+#: Gone, or changed meanwhile: the next look sees it.
+_PASSING = (404, 409)
 
 
 @dataclass
@@ -49,17 +51,14 @@ class Controllers:
                 ((*_SERVING, "services"), self._service),
                 ((*_SERVING, "revisions"), self._revision),
             ):
-                for found in self._list(*kind):
-                    try:
+                try:
+                    for found in self._list(*kind):
                         sees(found)
-                    except ApiException as error:
-                        if error.status not in (
-                            404,
-                            409,
-                        ):  # gone, or changed meanwhile: the next look sees it
-                            self.faults.append(f"{found['metadata']['name']}: {error.status} {error.body}")
-                    except Exception:
-                        self.faults.append(traceback.format_exc())
+                except ApiException as error:
+                    if error.status not in _PASSING:
+                        self.faults.append(f"{kind}: {error.status} {error.body}")
+                except Exception:
+                    self.faults.append(traceback.format_exc())
 
     # -- KServe -----------------------------------------------------------------------------------------------------
 
@@ -327,7 +326,7 @@ def _owner(found: Object) -> Object:
 
 
 def _condition(kind: str, holds: bool) -> Object:
-    return {"type": kind, "status": str(holds), "lastTransitionTime": _TIMES}
+    return {"type": kind, "status": str(holds), "lastTransitionTime": _CHANGED}
 
 
 def _is_ready(revision: Object | None) -> bool:

@@ -15,7 +15,7 @@ from penstock.targets.kubernetes.owned import annotation
 from penstock.targets.kubernetes.trouble import Trouble
 
 KIND: Final = "KnativeRevision"
-_OF_REVISION: Final = "serving.knative.dev/revision"
+RESOURCE: Final = "revisions.serving.knative.dev"
 
 
 class Revisions:
@@ -26,7 +26,7 @@ class Revisions:
         self._container = container
 
     def find(self, labels: Mapping[str, str]) -> list[Object]:
-        """Those that have all of these labels, the oldest first. Raises TargetError, with status 404 where there is no Knative."""
+        """Those that have all of these labels, the oldest first."""
         return sorted(self._api.find(KIND, labels), key=_age)
 
     def delete(self, names: Iterable[str]) -> None:
@@ -40,7 +40,7 @@ class Revisions:
         def printed(pod: str, previous: bool) -> list[str]:
             return self._api.printed(pod, self._container, 20, previous=previous)
 
-        deployments = self._api.find("Deployment", _of(revision))
+        deployments = self._api.find("Deployment", _of(revision["metadata"]["name"]))
         found = trouble.of(next(iter(deployments), {}), self._pods(revision), printed)
         if found is None and (condition := _condition(revision, "Ready")).get("status") == "False":
             said = condition.get("message") or condition.get("reason", "it does not say why")
@@ -71,7 +71,7 @@ class Revisions:
 
     def printed(self, revision: str, lines: int) -> list[str]:
         """The last `lines` lines that the function printed in a Revision's pods, each with its time."""
-        pods = self._api.find("Pod", {_OF_REVISION: revision})
+        pods = self._api.find("Pod", _of(revision))
         printed = [
             line
             for pod in pods
@@ -80,12 +80,12 @@ class Revisions:
         return sorted(printed)[-lines:]
 
     def _pods(self, revision: Object) -> list[Object]:
-        return self._api.find("Pod", _of(revision))
+        return self._api.find("Pod", _of(revision["metadata"]["name"]))
 
 
-def _of(revision: Object) -> dict[str, str]:
+def _of(revision: str) -> dict[str, str]:
     """The label of what Knative made for a Revision."""
-    return {_OF_REVISION: revision["metadata"]["name"]}
+    return {"serving.knative.dev/revision": revision}
 
 
 def _age(revision: Object) -> tuple[str, str]:

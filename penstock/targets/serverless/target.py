@@ -23,6 +23,7 @@ from penstock.targets.kubernetes.owned import annotation
 from penstock.targets.kubernetes.settings import Settings
 from penstock.targets.package_image import append
 from penstock.targets.sending import as_json, contents
+from penstock.targets.serverless import revisions
 from penstock.targets.serverless.gateway import Gateway
 from penstock.targets.serverless.knative import Knative
 from penstock.targets.serverless.kserve import KServe
@@ -48,18 +49,20 @@ class ServerlessTarget:
 
     def prepare(self) -> None:
         """See that the platform is there, and that its API lets us see what is there. See `Target`."""
-        nobody = manifests.of_function("none")
-        try:
-            self._api.find(self._platform.kind, nobody)
-            self._revisions.find(nobody)
-        except TargetError as error:
-            if error.status != 404:
-                raise
-            raise TargetError(
-                f"{self._platform.title} is not in this cluster, which knows no {self._platform.resource}",
-                next_step="install it, or take function={'target': 'kubernetes'}",
-                status=404,
-            ) from error
+        for kind, resource in (
+            (self._platform.kind, self._platform.resource),
+            (revisions.KIND, revisions.RESOURCE),
+        ):
+            try:
+                self._api.find(kind, manifests.of_function("none"))
+            except TargetError as error:
+                if error.status != 404:
+                    raise
+                raise TargetError(
+                    f"{self._platform.title} is not in this cluster, or not whole: it knows no {resource}",
+                    next_step="install it, KServe with Knative, or take function={'target': 'kubernetes'}",
+                    status=404,
+                ) from error
 
     def put(self, package: Path) -> str:
         """Have the revision of the package in folder `package` answer by itself; what fails is taken away. See `Target`."""
@@ -120,17 +123,17 @@ class ServerlessTarget:
         """What the platform holds of the function. See `Target`."""
         found = self._there(name)
         live = self._platform.live(found)
+        known = self._revisions.find(manifests.of_function(name))
         # Of one package there is one for each image and shape: the live one counts, else the newest.
-        found_revisions = self._revisions.find(manifests.of_function(name))
-        found_revisions.sort(key=lambda each: each["metadata"]["name"] == live)
-        revisions = {annotation(each, manifests.REVISION): each for each in found_revisions}
-        serving = next((each for each in revisions.values() if each["metadata"]["name"] == live), None)
+        known.sort(key=lambda each: each["metadata"]["name"] == live)
+        counted = {annotation(each, manifests.REVISION): each for each in known}
+        serving = next((each for each in counted.values() if each["metadata"]["name"] == live), None)
         return Status(
             name=name,
             url=self._url_of(found),
             live=None if serving is None else annotation(serving, manifests.REVISION),
             since=None if serving is None else self._platform.since(found, serving),
-            revisions=tuple(self._revisions.state(each, live=each is serving) for each in revisions.values()),
+            revisions=tuple(self._revisions.state(each, live=each is serving) for each in counted.values()),
         )
 
     def curl(self, url: str) -> str:
