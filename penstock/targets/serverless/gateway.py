@@ -10,7 +10,8 @@ from penstock.targets import TargetError
 from penstock.targets.kubernetes.settings import GATEWAY
 
 #: A function that has no pod is asked once one has come.
-_TIMEOUT: Final = httpx.Timeout(120.0, connect=10.0)
+SECONDS: Final = 120.0
+_CONNECT_SECONDS: Final = 10.0
 
 
 class Gateway:
@@ -19,9 +20,11 @@ class Gateway:
     def __init__(self, address: str | None) -> None:
         self._address = address
         # A connection that is kept would lead to where the function was.
-        self._client = httpx.Client(timeout=_TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0))
+        self._client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
 
-    def ask(self, url: str, path: str, body: str | None = None) -> httpx.Response:
+    def ask(
+        self, url: str, path: str, body: str | None = None, *, seconds: float = SECONDS
+    ) -> httpx.Response:
         """What is answered at `url` to a GET, or to a POST of the JSON `body`, be it a refusal. Raises TargetError."""
         try:
             found = httpx.URL(url)
@@ -29,6 +32,7 @@ class Gateway:
                 "GET" if body is None else "POST",
                 f"{self._place(url)}/{path}",
                 content=body,
+                timeout=httpx.Timeout(seconds, connect=_CONNECT_SECONDS),
                 headers={
                     "Host": found.netloc.decode(),
                     **({} if body is None else {"Content-Type": "application/json"}),

@@ -24,7 +24,7 @@ from penstock.targets.kubernetes.settings import Settings
 from penstock.targets.package_image import append
 from penstock.targets.sending import as_json, contents
 from penstock.targets.serverless import revisions
-from penstock.targets.serverless.gateway import Gateway
+from penstock.targets.serverless.gateway import SECONDS, Gateway
 from penstock.targets.serverless.knative import Knative
 from penstock.targets.serverless.kserve import KServe
 from penstock.targets.serverless.manifests import check
@@ -33,6 +33,8 @@ from penstock.targets.serverless.revisions import Revisions
 
 #: For a revision to answer: a node may have to come first, and the image to it.
 _READY_SECONDS: Final = 300.0
+#: For one of the questions meanwhile: where nobody leads to it yet, an answer may never come.
+_LOOK_SECONDS: Final = 10.0
 #: For the controllers to have seen that a revision is wanted no more, or to have taken all of a function away.
 _SETTLED_SECONDS: Final = 60.0
 
@@ -117,7 +119,7 @@ class ServerlessTarget:
 
     def serving(self, name: str) -> str:
         """The revision that answers callers, as it says itself. See `Target`."""
-        return self._answering(name, self._url_of(self._live(name)))
+        return self._answering(name, self._url_of(self._live(name)), SECONDS)
 
     def status(self, name: str) -> Status:
         """What the platform holds of the function. See `Target`."""
@@ -188,7 +190,9 @@ class ServerlessTarget:
         for _ in polls(_READY_SECONDS):
             now = self._there(name)
             try:
-                if (where := url(now)) is not None and self._answering(name, where) == revision:
+                if (where := url(now)) is not None and self._answering(
+                    name, where, _LOOK_SECONDS
+                ) == revision:
                     return
             except TargetError as error:  # the ingress has not followed yet
                 last = error
@@ -210,8 +214,8 @@ class ServerlessTarget:
         known = self._revisions.find(manifests.of_revision(function, revision))
         return all_to(self._platform.traffic(found)) in {each["metadata"]["name"] for each in known}
 
-    def _answering(self, name: str, url: str) -> str:
-        return revision_in(self._platform.title, name, self._gateway.ask(url, "health"))
+    def _answering(self, name: str, url: str, seconds: float) -> str:
+        return revision_in(self._platform.title, name, self._gateway.ask(url, "health", seconds=seconds))
 
     def _names(self, made: Revision) -> set[str]:
         """The Knative Revisions of one of ours."""
