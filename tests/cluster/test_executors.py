@@ -30,7 +30,6 @@ _IDLE = """    import time
 """
 
 
-@pytest.mark.cluster
 def test_the_same_features(up: Project, first: Any, cluster: Cluster) -> None:
     """Features made on three executors are those that one pod made: what rests on them is reused.
 

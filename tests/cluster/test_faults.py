@@ -92,10 +92,8 @@ def full_node(project: Project, cluster: Cluster, s3: S3, stage: str) -> None:
 
 
 FAULTS: list[Fault] = [pod, full_node, worker, scheduler, triggerer, api_server, store]
-#: What CI runs: each kind of thing once, at five of the stages.
-SAMPLE = {
-    (full_node, "collect"), (store, "validate"), (pod, "features"), (triggerer, "train"), (api_server, "validate_model")
-}  # fmt: skip
+#: What CI runs: a pod's end that is told apart, and each thing away that only a cluster shows, at four of the stages.
+SAMPLE = {(full_node, "collect"), (store, "validate"), (triggerer, "train"), (api_server, "validate_model")}
 
 
 def pairs() -> Iterator[Any]:

@@ -94,9 +94,7 @@ def test_a_real_registry_takes_over_what_is_below(
     """Into a repository that was not there, without sending it: the same digest again, and another repository's too."""
     package = contents(make_function(1))
     fresh = f"{registry()}/fresh-{secrets.token_hex(3)}"
-    begun = time.monotonic()
     image = append(package, place.image, fresh)
-    assert time.monotonic() - begun < 10
     assert append(package, place.image, fresh) == image
     assert append(package, place.image, f"{fresh}-2").partition("@")[2] == image.partition("@")[2]
     found = Reference.parse(image)

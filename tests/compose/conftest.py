@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ __all__ = ["make_function", "make_project"]
 #: Where no registry is to be had: what our images stand on (Debian with Python), and a Debian with PostgreSQL and wget.
 BASE_IMAGE, SERVICES_IMAGE = "PENSTOCK_BASE_IMAGE", "PENSTOCK_SERVICES_IMAGE"
 DEBIAN = ROOT / "tests/compose/debian"
+#: What Compose runs on is built first.
+ROOMS = ("machine", "function", "function-mleap", "job", "function-grpc", "airflow")
 
 
 def docker(*arguments: str | Path, environment: dict[str, str] | None = None) -> str:
@@ -37,18 +39,20 @@ def docker(*arguments: str | Path, environment: dict[str, str] | None = None) ->
 
 
 @pytest.fixture(scope="session")
-def room() -> Callable[[str], str]:
-    """Builds the image of a room, once, by the command that people use; its name."""
+def room() -> Iterator[Callable[[str], str]]:
+    """The image of a room, by its name. They are built one by one, by the command that people use, beside the first tests."""
     base = os.environ.get(BASE_IMAGE)
 
-    @functools.cache
     def build(name: str) -> str:
         command = [sys.executable, "-m", "penstock", "image", "room", name, "--json"]
         options = ["--base-image", base] if base else []
         ran = subprocess.run([*command, *options], cwd=ROOT, check=True, stdout=subprocess.PIPE)
         return str(json.loads(ran.stdout)["image"])
 
-    return build
+    with ThreadPoolExecutor(1) as beside:
+        images = {name: beside.submit(build, name) for name in ROOMS}
+        yield lambda name: images[name].result()
+        beside.shutdown(cancel_futures=True)
 
 
 def stepped(project: Project) -> None:

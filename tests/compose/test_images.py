@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.compose.conftest import BASE_IMAGE, ROOT, docker, stepped
+from tests.compose.conftest import BASE_IMAGE, ROOMS, ROOT, docker, stepped
 from tests.e2e.conftest import Project
 from tests.e2e.ends import PIPELINE
 from tests.jobs.small_packages import linear, linear_bundle, package
@@ -23,7 +23,6 @@ from tests.servers import free_port, until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1800)]
 
-ROOMS = ("function", "function-grpc", "function-mleap", "airflow", "job", "machine")
 IMPORTED = {
     "function": "onnxruntime",
     "function-grpc": "grpc",

@@ -34,7 +34,7 @@ def up(make_project: Callable[[], Project]) -> Project:
     shutil.copytree(ROOT / "expectations" / PIPELINE, project.root / "expectations" / PIPELINE)
     # Short trials: this test is about the way, not about the best model.
     spec = project.root / "dags" / PIPELINE / "pipeline.py"
-    spec.write_text(spec.read_text().replace("trials=4", "trials=2"))
+    spec.write_text(spec.read_text().replace("trials=4", "trials=1"))
     subprocess.run(
         [sys.executable, "-m", "demo.flights"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
         env={**project.environment, "PENSTOCK_VAR": str(project.var)},

@@ -18,18 +18,17 @@ LEARNERS = """{
 ROWS = 100_000  # train and validation in several partitions: on one, every number of cores is the same
 
 
-def test_one_two_and_four_cores_give_the_same_model(quarry: Any) -> None:
+def test_one_and_four_cores_give_the_same_model(quarry: Any) -> None:
     """Each in a process of its own (with its own hash seed): trials, chosen model and answers agree to 1e-9."""
     quarry.model(LEARNERS)
     features = quarry.features(table=quarry.stones(ROWS))
     judged, answers = [], []
-    for cores in (1, 2, 4):
+    for cores in (1, 4):
         search = {"learner": ["boosted", "forest", "logistic"]}
         item = quarry.item(features, search=search, salt=str(cores))
         outcome, result = quarry.project.spawn("train", "stones", item, cpu=cores, memory="2Gi")
         assert result is not None, outcome.message
         judged.append([trial["metric"] for trial in quarry.json(result, "trials.json")])
         answers.append(np.array(quarry.holdout(result)["_probability_1"]))
-    for other in (1, 2):
-        assert judged[other] == pytest.approx(judged[0], abs=1e-9)
-        assert np.abs(answers[other] - answers[0]).max() < 1e-9
+    assert judged[1] == pytest.approx(judged[0], abs=1e-9)
+    assert np.abs(answers[1] - answers[0]).max() < 1e-9

@@ -35,7 +35,7 @@ def test_every_kind_of_failure_is_documented() -> None:
     page = (CHECKOUT / "docs" / "exit-codes.md").read_text()
     sources = [*(CHECKOUT / "penstock").rglob("*.py"), *(CHECKOUT / "jobs").rglob("*.py")]
     declared = [
-        re.findall(r"^    kind(?:: ClassVar\[str\])? = \"([\w-]+)\"", path.read_text(), re.M)
+        re.findall(r"^    kind(?:: ClassVar\[str\])? = \"([a-z-]+)\"", path.read_text(), re.M)
         for path in sources
     ]
     kinds = {kind for found in declared for kind in found}
