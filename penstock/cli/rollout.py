@@ -10,13 +10,14 @@ from penstock.cli import project
 from penstock.cli.answers import RolloutAnswer
 from penstock.cli.command import command
 from penstock.errors import PenstockError
+from penstock.rollout.record import Action
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from penstock.rollout.record import RolloutStatus
 
-_Doing = Literal["status", "pause", "resume", "promote", "abort"]
+_Doing = Literal["status", Action]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -10,9 +10,10 @@ from penstock.rollout.judge import NO_BETS
 from penstock.spec.rollout import Rollout
 
 State = Literal["under way", "paused", "promoted", "worse", "aborted"]
+_IN_COURSE: Final = ("under way", "paused")
 #: What a person may do to a rollout in course.
 Action = Literal["pause", "resume", "promote", "abort"]
-ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "promote", "abort")
+ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
 
 
 class Side(BaseModel):
@@ -63,7 +64,7 @@ class Record(BaseModel):
     @property
     def over(self) -> bool:
         """Whether it has ended."""
-        return self.state not in ("under way", "paused")
+        return self.state not in _IN_COURSE
 
 
 class SideStatus(BaseModel):
@@ -103,7 +104,7 @@ class RolloutStatus(BaseModel):
     @property
     def over(self) -> bool:
         """Whether it has ended."""
-        return self.state not in ("under way", "paused")
+        return self.state not in _IN_COURSE
 
     @classmethod
     def of(

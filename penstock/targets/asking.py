@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import httpx
@@ -37,3 +37,8 @@ def object_in(answer: httpx.Response) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def with_faults(what: object, said: Mapping[str, Any]) -> str:
+    """What a refusal says, with the faults of a record that it names."""
+    return f"{what} {said['faults']}" if said.get("faults") else str(what)

@@ -22,7 +22,7 @@ from penstock.rollout.record import Action
 from penstock.spec.function import Function
 from penstock.spec.rollout import Rollout
 from penstock.targets import Status, TargetError
-from penstock.targets.asking import object_in
+from penstock.targets.asking import object_in, with_faults
 from penstock.targets.sending import as_json, zipped
 
 #: Where a person finds the host unless told otherwise.
@@ -278,5 +278,4 @@ def _reason(answer: httpx.Response) -> tuple[str, str | None]:
     body = object_in(answer) or {}
     if "error" not in body:
         return answer.text[:200], None
-    faults = f" {body['faults']}" if body.get("faults") else ""
-    return f"{body['error']}{faults}", body.get("next_step")
+    return with_faults(body["error"], body), body.get("next_step")

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from penstock.targets import TargetError
+from penstock.targets.asking import with_faults
 from penstock.targets.kubernetes.settings import IMAGE
 
 
@@ -19,11 +20,8 @@ def told(platform: str, name: str, answer: httpx.Response) -> Any:
     if answer.is_success:
         return found
     said = found if isinstance(found, dict) else {}
-    faults = f" {said['faults']}" if said.get("faults") else ""
-    raise TargetError(
-        f"{name} on {platform}: {answer.status_code}: {said.get('error', answer.text[:200])}{faults}",
-        status=answer.status_code,
-    )
+    why = with_faults(said.get("error", answer.text[:200]), said)
+    raise TargetError(f"{name} on {platform}: {answer.status_code}: {why}", status=answer.status_code)
 
 
 def revision_in(platform: str, name: str, health: httpx.Response) -> str:

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import httpx
@@ -126,6 +126,11 @@ class Api:
             if error.status in (400, 404):  # not begun yet, or not there any more
                 return []
             raise
+
+    def last_printed(self, pods: Iterable[Object], container: str, lines: int) -> list[str]:
+        """The last lines that this container of all these pods printed, in the order of their times."""
+        printed = (line for pod in pods for line in self.printed(pod["metadata"]["name"], container, lines))
+        return sorted(printed)[-lines:]
 
     def ask(self, service: str, method: str, path: str, body: str | None = None) -> httpx.Response:
         """What one of the pods behind a service answers, be it a refusal; asked once, by way of the API server."""

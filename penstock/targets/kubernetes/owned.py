@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from penstock.targets import TargetError
 from penstock.targets.kubernetes import manifests
 from penstock.targets.kubernetes.api import Api, Object
@@ -29,3 +31,8 @@ def check(api: Api, kind: str, found: Object, function: str) -> None:
 def annotation(found: Object, name: str) -> str:
     """One of an object's annotations; nothing where it has none of that name."""
     return str((found["metadata"].get("annotations") or {}).get(name, ""))
+
+
+def oldest_first(found: Iterable[Object]) -> list[Object]:
+    """Objects by their age."""
+    return sorted(found, key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["name"]))

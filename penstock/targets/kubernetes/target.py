@@ -20,7 +20,7 @@ from penstock.targets.kubernetes import access, manifests, settings, trouble
 from penstock.targets.kubernetes.answers import revision_in, told
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.manifests import Revision
-from penstock.targets.kubernetes.owned import annotation, ours
+from penstock.targets.kubernetes.owned import annotation, oldest_first, ours
 from penstock.targets.kubernetes.settings import Settings
 from penstock.targets.package_image import append
 from penstock.targets.sending import as_json, contents
@@ -137,12 +137,7 @@ class KubernetesTarget:
                 f"no function {name} is live on Kubernetes", next_step="deploy it first", status=404
             )
         pods = self._api.find("Pod", service["spec"]["selector"])
-        printed = [
-            line
-            for pod in pods
-            for line in self._api.printed(pod["metadata"]["name"], manifests.CONTAINER, lines)
-        ]
-        return sorted(printed)[-lines:]
+        return self._api.last_printed(pods, manifests.CONTAINER, lines)
 
     def remove(self, name: str) -> None:
         """Take the function away, its live name first. Its images stay in the registry. See `Target`."""
@@ -260,10 +255,7 @@ class KubernetesTarget:
 
     def _deployments(self, name: str) -> list[Object]:
         """Those of a function's revisions, the oldest first."""
-        found = self._api.find("Deployment", manifests.of_function(name))
-        return sorted(
-            found, key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["name"])
-        )
+        return oldest_first(self._api.find("Deployment", manifests.of_function(name)))
 
     def _ours(self, kind: str, name: str, function: str) -> Object | None:
         return ours(self._api, kind, name, function)

@@ -15,7 +15,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from penstock.targets import TargetError
-from penstock.targets.asking import object_in, tries
+from penstock.targets.asking import object_in, tries, with_faults
 
 #: The namespace of whoever's key it is.
 _OWN: Final = "_"
@@ -79,8 +79,7 @@ class Activation:
         result = self.result if isinstance(self.result, dict) else {}
         error = result.get("error", result)
         if isinstance(error, dict):
-            faults = f" {error['faults']}" if error.get("faults") else ""
-            error = f"{error.get('message', error)}{faults}"
+            error = with_faults(error.get("message", error), error)
         return f"{self.status} (activation {self.id}): {str(error)[:2000]}"
 
 

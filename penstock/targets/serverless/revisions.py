@@ -11,7 +11,7 @@ from typing import Any, Final
 from penstock.targets import RevisionStatus
 from penstock.targets.kubernetes import manifests, trouble
 from penstock.targets.kubernetes.api import Api, Object
-from penstock.targets.kubernetes.owned import annotation
+from penstock.targets.kubernetes.owned import annotation, oldest_first
 from penstock.targets.kubernetes.trouble import Trouble
 
 KIND: Final = "KnativeRevision"
@@ -27,7 +27,7 @@ class Revisions:
 
     def find(self, labels: Mapping[str, str]) -> list[Object]:
         """Those that have all of these labels, the oldest first."""
-        return sorted(self._api.find(KIND, labels), key=_age)
+        return oldest_first(self._api.find(KIND, labels))
 
     def delete(self, names: Iterable[str]) -> None:
         """Take some away; one that is not there is no error."""
@@ -36,12 +36,14 @@ class Revisions:
 
     def trouble(self, revision: Object) -> Trouble | None:
         """What keeps a Revision from being ready, in the words of its pods, else in Knative's; None where nothing is known to."""
+        return self._trouble(revision, self._pods(revision["metadata"]["name"]))
 
+    def _trouble(self, revision: Object, pods: list[Object]) -> Trouble | None:
         def printed(pod: str, previous: bool) -> list[str]:
             return self._api.printed(pod, self._container, 20, previous=previous)
 
         deployments = self._api.find("Deployment", _of(revision["metadata"]["name"]))
-        found = trouble.of(next(iter(deployments), {}), self._pods(revision), printed)
+        found = trouble.of(next(iter(deployments), {}), pods, printed)
         if found is None and (condition := _condition(revision, "Ready")).get("status") == "False":
             said = condition.get("message") or condition.get("reason", "it does not say why")
             return Trouble(said, "see the Revision's conditions", lasting=True)
@@ -49,13 +51,13 @@ class Revisions:
 
     def state(self, revision: Object, *, live: bool) -> RevisionStatus:
         """What is known of a revision; `live`: callers get to it."""
-        pods = self._pods(revision)
+        pods = self._pods(revision["metadata"]["name"])
         staying = [pod for pod in pods if not trouble.is_going(pod)]
         ready, found = _condition(revision, "Ready").get("status"), None
         if any(trouble.is_ready(pod) for pod in staying):
             state = "ready"
         elif staying or ready != "True":
-            found = self.trouble(revision)
+            found = self._trouble(revision, pods)
             state = "backoff" if found is not None and found.lasting else "starting"
         elif pods:
             state = "draining"
@@ -71,25 +73,15 @@ class Revisions:
 
     def printed(self, revision: str, lines: int) -> list[str]:
         """The last `lines` lines that the function printed in a Revision's pods, each with its time."""
-        pods = self._api.find("Pod", _of(revision))
-        printed = [
-            line
-            for pod in pods
-            for line in self._api.printed(pod["metadata"]["name"], self._container, lines)
-        ]
-        return sorted(printed)[-lines:]
+        return self._api.last_printed(self._pods(revision), self._container, lines)
 
-    def _pods(self, revision: Object) -> list[Object]:
-        return self._api.find("Pod", _of(revision["metadata"]["name"]))
+    def _pods(self, revision: str) -> list[Object]:
+        return self._api.find("Pod", _of(revision))
 
 
 def _of(revision: str) -> dict[str, str]:
     """The label of what Knative made for a Revision."""
     return {"serving.knative.dev/revision": revision}
-
-
-def _age(revision: Object) -> tuple[str, str]:
-    return revision["metadata"]["creationTimestamp"], revision["metadata"]["name"]
 
 
 def _condition(found: Object, kind: str) -> Mapping[str, Any]:
