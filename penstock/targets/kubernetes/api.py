@@ -6,6 +6,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ _KINDS: Final[Mapping[str, str]] = {
     "PodDisruptionBudget": "apis/policy/v1/{}/poddisruptionbudgets",
     "Service": "api/v1/{}/services",
 }
+#: How the API server writes a line's time (RFC 3339).
+_TIMED: Final = re.compile(r"\d{4}-\d\d-\d\dT")
 _CONFLICT: Final = 409
 #: Of its own trouble; what we ask is the same however often it is asked.
 _AGAIN: Final = {429, 500, 503, 504}
@@ -121,7 +124,7 @@ class Api:
             "previous": str(previous).lower(),
         }
         try:
-            return self._answer("GET", f"{self._path('Pod', pod)}/log", params=params).text.splitlines()
+            return log_lines(self._answer("GET", f"{self._path('Pod', pod)}/log", params=params).text)
         except TargetError as error:
             if error.status in (400, 404):  # not begun yet, or not there any more
                 return []
@@ -189,6 +192,14 @@ class Api:
                 f"the cluster's API server {self._access.server} did not answer {method} {path}: {error or type(error).__name__}",
                 next_step="see that it is reached from here, then run again: what was done is kept",
             ) from error
+
+
+def log_lines(text: str) -> list[str]:
+    """The lines of a container's log that was asked for with times; a line ends where the container ended it.
+
+    Of a container that has just gone the kubelet says so in a line of its own, which has no time, and calls that a success.
+    """
+    return [line for line in text.split("\n") if _TIMED.match(line)]
 
 
 def _next_step(status: int, namespace: str) -> str | None:

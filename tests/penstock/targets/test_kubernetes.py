@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from penstock.host.manifest import Manifest
 from penstock.targets import TargetError
 from penstock.targets.kubernetes import access, manifests, settings, target, trouble
+from penstock.targets.kubernetes.api import log_lines
 from penstock.targets.kubernetes.manifests import Revision, Shape
 
 MADE = Revision("flight_delays", "7", "v7-0123456789ab", f"registry.example/team/fn@sha256:{'a' * 64}")
@@ -248,6 +249,17 @@ def test_pods_that_cannot_be_made(said: str, lasting: bool) -> None:
     assert found is not None
     assert said in found.reason
     assert found.lasting is lasting
+
+
+# -- logs ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n", codec="utf-8"))))
+def test_a_log_is_what_the_container_printed(said: list[str]) -> None:
+    """Its line is one line, whatever is in it; the kubelet's word on a container that is gone is none of them."""
+    printed = [f"2026-11-27T15:12:18.022199802Z {line}" for line in said]
+    gone = "unable to retrieve container logs for containerd://e940e064cf87"
+    assert log_lines("\n".join([*printed, gone])) == printed
 
 
 # -- access -------------------------------------------------------------------------------------------------------
