@@ -6,15 +6,16 @@ The request and the outcome are files of the store, as the artifacts are: no sid
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+import urllib3
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowException
+from kubernetes import watch
 from kubernetes.client import ApiException
 
 from penstock import code, settings
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from kubernetes.client import models as k8s
 
 _ENDED = ("Succeeded", "Failed")
-_LOOK = 0.5  # seconds
 
 
 class PodStageOperator(KubernetesPodOperator):
@@ -78,7 +78,7 @@ class PodStageOperator(KubernetesPodOperator):
         self.pipeline = pipeline
         self.interval = interval
         self.given = given
-        self.hold = conf.getfloat("penstock", "hold", fallback=10.0)
+        self.hold = conf.getint("penstock", "hold", fallback=10)
         self.operator_extra_links = buttons(pipeline, self.task_id)
         self.links: Mapping[str, str] = {}
         # Whether this very try begins a pod, and once that has ended its name and how it died, where it did.
@@ -110,11 +110,18 @@ class PodStageOperator(KubernetesPodOperator):
         """The pod as it is after `hold` seconds, or once it has ended: then the provider does not defer."""
         # At once: a task that is cancelled removes its own pod.
         self.pod = super().get_or_create_pod(pod_request_obj, context)
-        until = time.monotonic() + self.hold
-        with suppress(ApiException):  # a cluster that does not answer is the triggerer's to wait for
-            while time.monotonic() < until:
-                time.sleep(_LOOK)
-                self.pod = self.hook.get_pod(self.pod.metadata.name, self.pod.metadata.namespace)
+        if not self.hold:
+            return self.pod
+        seen = watch.Watch().stream(
+            self.client.list_namespaced_pod,
+            self.pod.metadata.namespace,
+            field_selector=f"metadata.name={self.pod.metadata.name}",
+            timeout_seconds=self.hold,
+        )
+        # A cluster that does not answer is the triggerer's to wait for.
+        with suppress(ApiException, urllib3.exceptions.HTTPError), closing(seen):
+            for event in seen:
+                self.pod = event["object"]
                 if self.pod.status.phase in _ENDED:
                     break
         return self.pod
