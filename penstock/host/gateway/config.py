@@ -66,7 +66,7 @@ def _address(given: str) -> str:
 
 def _all_different(given: tuple[str, ...]) -> tuple[str, ...]:
     if twice := sorted({each for each in given if given.count(each) > 1}):
-        raise ValueError(f"{', '.join(twice)} stands there twice")
+        raise ValueError(f"names {', '.join(twice)} twice")
     return given
 
 

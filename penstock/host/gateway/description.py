@@ -110,7 +110,7 @@ def describe(config: Config, described: Sequence[tuple[Route, Described]]) -> di
         document = _prefixed(found.document or {}, prefix)
         own = document.get("components", {}).get("schemas", {})
         schemas |= {f"{prefix}.{name}": schema for name, schema in own.items()}
-        for method, path, operation in _operations(config, route, found, document):
+        for method, path, operation in _operations(config, route, document):
             paths.setdefault(path, {})[method] = operation
     schemes = sorted({route.auth for route, _ in described} & set(_SCHEMES))
     return {
@@ -118,9 +118,8 @@ def describe(config: Config, described: Sequence[tuple[Route, Described]]) -> di
         "info": {
             "title": "Functions",
             "version": "1",
-            "description": f"Each caller may send {config.limit} requests over all routes."
-            if config.limit
-            else "All functions that are open here.",
+            "description": "All functions that are open here."
+            + (f" Limit of each caller over all of them: {config.limit}." if config.limit else ""),
         },
         # Relative to this document, so that it also holds behind what stands in front of the gateway.
         "servers": [{"url": "."}],
@@ -131,10 +130,11 @@ def describe(config: Config, described: Sequence[tuple[Route, Described]]) -> di
 
 
 def _operations(
-    config: Config, route: Route, found: Described, document: Mapping[str, Any]
+    config: Config, route: Route, document: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    limits = [each for each in (config.limit, route.limit) if each is not None]
-    refused = [status for status in _REFUSALS if _may_be(int(status), route, bool(limits))]
+    # A key may have a limit of its own.
+    limited = route.auth == "key" or config.limit is not None or route.limit is not None
+    refused = {each: _refusal(each) for each in _REFUSALS if _may_be(int(each), route, limited)}
     for call in route.calls:
         method, page = call.split(" ")
         own = document.get("paths", {}).get(page, {}).get(method.lower(), _plain(call))
@@ -148,7 +148,7 @@ def _operations(
             "operationId": f"{method.lower()} {path}",
             "tags": [route.path],
             "security": [] if route.auth == "none" else [{route.auth: []}],
-            "responses": {**{status: _refusal(status) for status in refused}, **own["responses"]},
+            "responses": dict(sorted({**refused, **own["responses"]}.items())),
         }
         yield method.lower(), path, operation
 
@@ -178,17 +178,10 @@ def _refusal(status: str) -> dict[str, Any]:
 
 def _about(route: Route, found: Described) -> str:
     info = (found.document or {}).get("info", {})
-    version = f"version {info['version']}" if info else "its live version"
-    pinned = (
-        f"Pinned to {route.revision}."
-        if route.revision
-        else f"What is live, now {version}."
-        if info
-        else "What is live."
-    )
-    limit = f"Each caller may send {route.limit} requests." if route.limit else ""
-    said = info.get("description", found.why)
-    return " ".join(part for part in (f"The function {route.function}.", pinned, said, limit) if part)
+    version = f", now version {info['version']}" if info else ""
+    which = f"revision {route.revision}" if route.revision else f"what is live{version}"
+    limit = f" Limit of each caller: {route.limit}." if route.limit else ""
+    return f"The function {route.function}, {which}. {info.get('description', found.why)}{limit}"
 
 
 def _prefixed(value: Any, prefix: str) -> Any:

@@ -49,7 +49,7 @@ class Tokens:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": _REQUIRED},
             )
-        except jwt.InvalidTokenError:
+        except (jwt.PyJWTError, RecursionError):  # the latter where its JSON is nested without end
             return None
         return str(claims["sub"])
 
