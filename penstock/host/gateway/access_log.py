@@ -7,7 +7,7 @@ import logging
 import re
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -80,7 +80,7 @@ class AccessLog:
                 "status": status,
                 "bytes": size,
                 "seconds": round(time.perf_counter() - began, 6),
-                **{name: value and value[:_CHARACTERS] for name, value in asdict(found).items()},
+                **{name: value and value[:_CHARACTERS] for name, value in vars(found).items()},
             }
             # JSON in ASCII: no control character of a caller's is one in the log.
             self._files.emit(logging.makeLogRecord({"msg": json.dumps(line)}))

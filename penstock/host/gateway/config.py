@@ -35,9 +35,10 @@ _SEGMENT = r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
 _PATH = f"(/{_SEGMENT})+"
 #: The gateway's own pages, below which no route may lie.
 PAGES: Final = ("/docs", "/health", "/openapi.json")
+_HOST = r"\*|(\*\.)?[A-Za-z0-9.-]+|\[[0-9a-f:]+\]"
 _ORIGIN = r"\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?"
-#: Families of algorithms by the kind of key (RFC 7518, RFC 8037). `none` is in none of them.
-SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
+# Of RFC 7518 and RFC 8037, without `none`.
+_SYMMETRIC: Final = frozenset({"HS256", "HS384", "HS512"})
 _Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
     "HS256", "HS384", "HS512",
@@ -79,6 +80,7 @@ _Revision = Annotated[
 ]
 _KeyName = Annotated[str, _matching(KEY_NAME.pattern, "names of keys: lower-case letters, digits and -")]
 _Origin = Annotated[str, _matching(_ORIGIN, "an origin without a path, such as https://app.example, or *")]
+_Host = Annotated[str, _matching(_HOST, "a name such as api.example, *.api.example, or *, without a port")]
 
 
 class Route(_Table):
@@ -126,7 +128,7 @@ class Jwt(_Table):
     @field_validator("algorithms")
     @classmethod
     def _of_one_family(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        if SYMMETRIC & set(given) and set(given) - SYMMETRIC:
+        if _SYMMETRIC & set(given) and set(given) - _SYMMETRIC:
             raise ValueError(
                 "algorithms with a shared secret (HS…) and with a public key do not stand together: "
                 "what is a public key to one would be a secret to the other"
@@ -142,7 +144,7 @@ class Config(_Table):
 
     bind: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8794
-    hosts: Annotated[tuple[_Text, ...], Field(min_length=1)] | None = None
+    hosts: Annotated[tuple[_Host, ...], Field(min_length=1)] | None = None
     limit: WrittenRate | None = None
     docs: Auth = "key"
     jwt: Jwt | None = None

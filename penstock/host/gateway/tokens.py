@@ -13,13 +13,21 @@ from typing import Any, Final
 import jwt
 
 from penstock.errors import PenstockError
-from penstock.host.gateway.config import SYMMETRIC, Jwt
+from penstock.host.gateway.config import Jwt
 
 #: Clocks of two machines may differ by so much.
 _LEEWAY_SECONDS: Final = 30.0
 _REQUIRED: Final = ["exp", "iss", "aud", "sub"]
-#: Kinds of keys (`kty`) by the beginning of the algorithms that they are for.
-_KINDS: Final = {"HS": "oct", "RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
+#: What a key is that fits an algorithm, or all that begin alike (RFC 7518, 6.1; RFC 8037, 2).
+_KINDS: Final[dict[str, dict[str, str]]] = {
+    "HS": {"kty": "oct"},
+    "RS": {"kty": "RSA"},
+    "PS": {"kty": "RSA"},
+    "ES256": {"kty": "EC", "crv": "P-256"},
+    "ES384": {"kty": "EC", "crv": "P-384"},
+    "ES512": {"kty": "EC", "crv": "P-521"},
+    "EdDSA": {"kty": "OKP", "crv": "Ed25519"},
+}
 
 
 class Tokens:
@@ -67,7 +75,7 @@ def _read(path: Path, declared: Jwt) -> dict[str | None, dict[str, Any]]:
     """Of each key, by its id, what it is to each algorithm that it is for."""
     try:
         given = json.loads(path.read_text(encoding="utf-8"))["keys"]
-        keys = {entry.get("kid"): _forms(entry, declared) for entry in given if entry.get("use") != "enc"}
+        keys = [(entry.get("kid"), _forms(entry, declared)) for entry in given if entry.get("use") != "enc"]
     except OSError as error:
         raise PenstockError(
             f"the keys of tokens in {path} cannot be read: {error.strerror}", next_step="correct jwt.keys"
@@ -76,23 +84,24 @@ def _read(path: Path, declared: Jwt) -> dict[str | None, dict[str, Any]]:
         raise PenstockError(
             f"{path} is no JWK set: {error}", next_step='expected {"keys": [...]} as RFC 7517 has it'
         ) from error
-    fit = {kid: forms for kid, forms in keys.items() if forms}
-    if not fit or (None in fit and len(fit) > 1):
+    fit = [(kid, forms) for kid, forms in keys if forms]
+    by_id = dict(fit)
+    if not fit or len(by_id) < len(fit) or (None in by_id and len(by_id) > 1):
         raise PenstockError(
-            f"{path}: expected a key for {', '.join(declared.algorithms)}, and a `kid` of each where there are more",
+            f"{path}: expected a key for {', '.join(declared.algorithms)}, and of each a `kid` of its own where there are more",
             next_step="take the set that the issuer publishes",
         )
-    return fit
+    return by_id
 
 
 def _forms(entry: dict[str, Any], declared: Jwt) -> dict[str, Any]:
+    """The key as each of the algorithms takes it that it is for. Raises ValueError for one that is too short to be safe."""
     forms: dict[str, Any] = {}
     for algorithm in declared.algorithms:
-        if entry["kty"] == _KINDS[algorithm[:2]] and entry.get("alg", algorithm) == algorithm:
+        kind = _KINDS.get(algorithm) or _KINDS[algorithm[:2]]
+        if kind.items() <= entry.items() and entry.get("alg", algorithm) == algorithm:
             form = jwt.PyJWK(entry, algorithm)
-            if algorithm in SYMMETRIC and len(form.key) < int(algorithm[2:]) // 8:
-                raise ValueError(
-                    f"the secret {entry.get('kid')} is shorter than {algorithm[2:]} bits (RFC 7518, 3.2)"
-                )
+            if weak := form.Algorithm.check_key_length(form.key):
+                raise ValueError(weak)
             forms[algorithm] = form
     return forms

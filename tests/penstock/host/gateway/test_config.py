@@ -45,7 +45,9 @@ def test_a_route(tmp_path: Path) -> None:
 def test_which_names_are_answered(tmp_path: Path) -> None:
     """On another address any, unless they are named; behind a server on the same machine those that it passes on."""
     assert read(tmp_path, 'bind = "0.0.0.0"').names == ("*",)
-    assert read(tmp_path, 'hosts = ["api.example"]').names == ("api.example",)
+    assert read(tmp_path, 'hosts = ["api.example", "*.b.example"]').names == ("api.example", "*.b.example")
+    for wrong in ("", "a*b", "*a", "api.example:443", "http://api.example"):
+        assert "hosts[0]" in refused(tmp_path, f'hosts = ["{wrong}"]')
 
 
 def test_auth_is_spelled_out(tmp_path: Path) -> None:

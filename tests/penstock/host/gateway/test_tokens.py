@@ -188,6 +188,7 @@ def test_a_token_that_was_changed(tokens: Callable[..., Tokens]) -> None:
         [{"kty": "oct"}],
         ["RS256"],
         [{name: value for name, value in jwk("RS256").items() if name != "kid"}, jwk("RS256")],
+        [jwk("RS256"), jwk("RS256")],
     ],
     ids=[
         "none",
@@ -198,6 +199,7 @@ def test_a_token_that_was_changed(tokens: Callable[..., Tokens]) -> None:
         "empty",
         "text",
         "without id",
+        "same id",
     ],
 )
 def test_keys_that_are_not_fit(tokens: Callable[..., Tokens], keys: list[Any]) -> None:
@@ -209,8 +211,23 @@ def test_keys_that_are_not_fit(tokens: Callable[..., Tokens], keys: list[Any]) -
 def test_a_secret_that_is_too_short(tokens: Callable[..., Tokens]) -> None:
     """A shared secret has as many bits as its hash."""
     short = {"kid": "HS256", "kty": "oct", "k": base64.urlsafe_b64encode(SECRET[:31]).decode().rstrip("=")}
-    with pytest.raises(PenstockError, match="shorter than 256 bits"):
+    with pytest.raises(PenstockError, match="below the minimum"):
         tokens("HS256", keys=[short])
+
+
+def test_a_set_of_many_kinds(tokens: Callable[..., Tokens]) -> None:
+    """Keys for what is not named here are passed over, and a curve is one algorithm's."""
+    long_curve = ec.generate_private_key(ec.SECP384R1())
+    other = jwt.get_algorithm_by_name("ES384").to_jwk(long_curve.public_key(), as_dict=True) | {"kid": "long"}
+    agreement = {"kid": "x", "kty": "OKP", "crv": "X25519", "x": "AAAA"}
+    taking = tokens(
+        "ES256", "ES384", "EdDSA", keys=[jwk("ES256"), other, agreement, jwk("RS256"), jwk("EdDSA")]
+    )
+    assert taking.subject(signed("ES256")) == "anna"
+    assert taking.subject(signed("EdDSA")) == "anna"
+    assert taking.subject(jwt.encode(claims(), long_curve, "ES384", {"kid": "long"})) == "anna"
+    assert taking.subject(signed("ES256", headers={"kid": "long"})) is None
+    assert taking.subject(signed("RS256")) is None
 
 
 def test_no_file_of_keys(tmp_path: Path) -> None:
