@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -341,3 +342,34 @@ def test_a_host_without_one(host: RunningHost) -> None:
     answer = host.client.get("/gateway/keys")
     assert (answer.status_code, answer.json()["error"]) == (404, "this host has no gateway")
     assert json.loads((host.state / "host.json").read_text())["gateway"] is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ('docs = "open"\n', "docs: found 'open', input should be 'key', 'jwt' or 'none'"),
+        ('bind = "127.0.0.2"\nport = {port}\n', "the same port on different addresses"),
+    ],
+    ids=["a wrong file", "the host's own port"],
+)
+def test_a_host_that_would_open_what_is_not_meant(tmp_path: Path, declared: str, said: str) -> None:
+    """It does not start, and says why: what is told apart by the port must have another one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = tmp_path / "gateway.toml"
+    path.write_text(declared.format(port=port))
+    command = [
+        sys.executable,
+        "-m",
+        "penstock.host",
+        "--state",
+        tmp_path / "state",
+        "--port",
+        str(port),
+        "--gateway",
+        path,
+    ]
+    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert said in ended.stderr
