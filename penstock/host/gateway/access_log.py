@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
@@ -50,7 +51,8 @@ class AccessLog:
 
     def close(self) -> None:
         """Close the file."""
-        self._files.close()
+        with suppress(OSError):  # where there is no room for its last lines
+            self._files.close()
 
     async def around(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Have `app` answer, give the answer the request's id, and write the line."""
