@@ -6,10 +6,14 @@ With real functions it is tested in test_gateway.py.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import time
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote
 
+import jwt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -267,6 +271,28 @@ def test_keys(stand: Stand) -> None:
     assert refused.status == 401
     assert refused.headers["www-authenticate"] == 'ApiKey header="x-api-key"'
     assert refused.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("subject", ["anna", "auth0|7", "a\r\nx-admin: 1", "é", "key:mobile"])
+def test_tokens(tmp_path: Path, subject: str) -> None:
+    """Whose it is the function is told, and the log, in one header and one line whatever that says; without one it is a 401."""
+    secret = b"0123456789abcdef0123456789abcdef"
+    keys = {"keys": [{"kty": "oct", "k": base64.urlsafe_b64encode(secret).decode().rstrip("=")}]}
+    (tmp_path / "jwks.json").write_text(json.dumps(keys))
+    declared = '[jwt]\nissuer = "us"\naudience = "functions"\nalgorithms = ["HS256"]\nkeys = "jwks.json"\n'
+    stand = Stand(tmp_path, declared + ROUTES.replace('"none"', '"jwt"'))
+    claims = {"iss": "us", "aud": "functions", "sub": subject, "exp": int(time.time()) + 60}
+    token = jwt.encode(claims, secret, "HS256")
+    assert stand.ask("/v1/delays/predict", headers=[("Authorization", f"Bearer {token}")]).status == 200
+    passed = stand.proxy.passed[0][2]
+    assert unquote(passed["x-penstock-caller"]) == f"jwt:{subject}"
+    assert passed["x-penstock-caller"].isascii()
+    assert passed["x-penstock-caller"].isprintable()
+    assert [line["caller"] for line in stand.lines()] == [f"jwt:{subject}"]
+    for wrong in (f"Bearer {token}x", f"Basic {token}", token, "Bearer", ""):
+        refused = stand.ask("/v1/delays/predict", headers=[("Authorization", wrong)])
+        assert (refused.status, refused.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
+    assert token not in stand.log.read_text()
 
 
 def test_no_secret_is_logged(stand: Stand) -> None:
