@@ -50,7 +50,10 @@ def test_the_readmes_commands_exist() -> None:
     from penstock.cli.main import app
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    pages = [("README.md", "bash"), ("docs/cli.md", "sh"), ("docs/fit.md", "sh"), ("docs/rollout.md", "sh")]
+    pages = [
+        ("README.md", "bash"),
+        *((f"docs/{name}.md", "sh") for name in ("cli", "fit", "gateway", "rollout")),
+    ]
     lines = "".join(block for page in pages for block in blocks(*page)).splitlines()
     used = [words for line in lines if "penstock " in line and (words := shlex.split(line, comments=True))]
     assert len(used) > 10
@@ -106,6 +109,20 @@ def test_the_docs_prices_are_a_table(tmp_path: Path) -> None:
     prices = read(table).targets.values()
     assert len({price.kind for price in prices}) == 3
     assert all(price.model_fields_set == set(type(price).model_fields) for price in prices)
+
+
+def test_the_docs_fields_of_the_gateway_are_its_files() -> None:
+    """docs/gateway.md names every field of gateway.toml, and no other."""
+    from penstock.host.gateway.config import Config, Jwt, Route
+
+    table = (ROOT / "docs/gateway.md").read_text().split("| --- | --- | --- |")[1].split("\n\n")[0]
+    named = [
+        name for line in table.splitlines() if line for name in re.findall(r"`([\w.]+)`", line.split("|")[1])
+    ]
+    tables = {"jwt": Jwt, "routes": Route}
+    own = [name for name in Config.model_fields if name not in tables]
+    below = [f"{table}.{name}" for table, model in tables.items() for name in model.model_fields]
+    assert sorted(named) == sorted([*own, *below])
 
 
 def test_the_docs_targets_are_those_that_there_are() -> None:

@@ -1,8 +1,10 @@
--- For wrk (https://github.com/wg/wrk): posts the file BENCH_BODY, and prints what it saw as one JSON object.
+-- For wrk (https://github.com/wg/wrk): posts the file BENCH_BODY, with the key BENCH_KEY where there is one, and prints what it saw as
+-- one JSON object.
 local file = assert(io.open(os.getenv("BENCH_BODY"), "rb"))
 wrk.method = "POST"
 wrk.body = file:read("*a")
 wrk.headers["Content-Type"] = "application/json"
+wrk.headers["X-API-Key"] = os.getenv("BENCH_KEY")
 file:close()
 
 function done(summary, latency)

@@ -365,6 +365,41 @@ class KeyAnswer(Answer):
     public_key: str = Field(description="32 bytes in base64")
 
 
+class GatewayKey(Part):
+    """A key of a gateway's caller."""
+
+    name: str
+    created: str = Field(description="ISO 8601, UTC")
+    limit: str | None = Field(
+        description="in place of the gateway's own for each caller; null where it has that"
+    )
+
+
+class GatewayKeysAnswer(Answer):
+    """The keys that open the gateway."""
+
+    keys: list[GatewayKey]
+
+
+class NewGatewayKeyAnswer(Answer):
+    """A new key; it is shown this once."""
+
+    name: str
+    key: str = Field(description="what its caller sends in the header x-api-key")
+
+
+class RevokedGatewayKeyAnswer(Answer):
+    """The key that opens nothing any more."""
+
+    name: str
+
+
+class GatewayRoutesAnswer(Answer):
+    """What the gateway opens now."""
+
+    routes: list[str] = Field(description="paths")
+
+
 class SchemaAnswer(Answer):
     """A JSON Schema (its keywords are this answer's fields)."""
 

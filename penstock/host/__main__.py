@@ -1,4 +1,4 @@
-"""`python -m penstock.host --state DIR --port N [--bind ADDRESS] [--store URI]`: the function host in the foreground."""
+"""`python -m penstock.host --state DIR --port N [--bind ADDRESS] [--store URI] [--gateway FILE]`: the function host in the foreground."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from penstock.errors import PenstockError
 from penstock.host.limits import MIB, Limits
 from penstock.host.server import serve
 
-#: The bounds on processes, for a host that others start.
+#: Its gateway's routes, and the bounds on processes, for a host that others start.
+GATEWAY = "PENSTOCK_GATEWAY"
 IDLE, PROCESSES, MEMORY = "PENSTOCK_HOST_IDLE", "PENSTOCK_HOST_PROCESSES", "PENSTOCK_HOST_MEMORY"
 
 
@@ -37,6 +38,13 @@ def main() -> int:
     )
     parser.add_argument(
         "--store", help="URI of the store that prediction logs go to (default: this installation's)"
+    )
+    parser.add_argument(
+        "--gateway",
+        metavar="FILE",
+        type=Path,
+        default=os.environ.get(GATEWAY) or None,
+        help=f"what is open to others, and where (default: {GATEWAY}, else no gateway)",
     )
     usual = Limits()
     parser.add_argument(
@@ -71,7 +79,7 @@ def main() -> int:
     try:
         signatures.trust(options.key)
         store = options.store or settings.load().store
-        serve(options.state, options.bind, options.port, limits, store)
+        serve(options.state, options.bind, options.port, limits, store, options.gateway)
     except PenstockError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -8,6 +8,7 @@ import hmac
 import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,7 +24,10 @@ from penstock.host.background import Background
 from penstock.host.compaction import Compaction
 from penstock.host.errors import HostError, storage_error
 from penstock.host.functions import Functions
+from penstock.host.gateway.administration import Administration
+from penstock.host.gateway.app import Gateway
 from penstock.host.limits import Limits
+from penstock.host.loopback import LOOPBACK_NAMES
 from penstock.host.manifest import NAME, REVISION
 from penstock.host.openwhisk.api import Api
 from penstock.host.openwhisk.service import OpenWhisk
@@ -40,8 +44,6 @@ _PROXIED = ("health", "openapi.json", "docs")
 # Below /v2, names and words: nothing that leads elsewhere.
 _INFERENCE = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9_.-]*)*", re.ASCII)
 _MAX_LOG_LINES = 10_000
-# Names of loopback: a page of another site whose name was re-bound to 127.0.0.1 sends its own.
-_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
 class _Traffic(BaseModel):
@@ -65,11 +67,13 @@ class _Rollout(BaseModel):
 class Host:
     """Answers requests about the functions of one state folder; `record` says who and where the host is.
 
-    What the functions log of their predictions it takes to `store` (a URI). Raises HostError where the state was damaged from
-    outside, and OSError.
+    What the functions log of their predictions it takes to `store` (a URI); `gateway` declares its gateway, None where it has none.
+    Raises HostError where the state was damaged from outside, PenstockError where the gateway's file is wrong, and OSError.
     """
 
-    def __init__(self, state: StateFolder, record: HostRecord, limits: Limits, store: str) -> None:
+    def __init__(
+        self, state: StateFolder, record: HostRecord, limits: Limits, store: str, gateway: Path | None = None
+    ) -> None:
         self._state = state
         self._record = record
         self._limits = limits
@@ -80,6 +84,9 @@ class Host:
         self._whisk.open()
         self._proxy = Proxy(self._functions, limits, self._background)
         self._compaction = Compaction(state.predictions, store, limits)
+        self.gateway = (
+            None if gateway is None else Gateway(gateway, state, self._functions, self._proxy, limits)
+        )
         self._token = state.token().encode()
 
     def app(self, *, loopback: bool) -> Starlette:
@@ -112,8 +119,12 @@ class Host:
             Route("/namespaces/{name}", self._changing(self._issue), methods=["PUT"]),
             Route("/namespaces/{name}", self._changing(self._remove_namespace), methods=["DELETE"]),
             Mount("/api/v1", app=Api(self._whisk, self._limits).app()),
+            *(
+                Route(path, self._changing(call), methods=[method])
+                for method, path, call in Administration(self.gateway, self._limits).calls()
+            ),
         ]
-        guard = [Middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK_HOSTS, www_redirect=False)]
+        guard = [Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES, www_redirect=False)]
         return Starlette(
             routes=routes,
             middleware=guard if loopback else [],
@@ -133,6 +144,8 @@ class Host:
             await self._background.close()
             await asyncio.gather(self._functions.close(), self._whisk.close())
             self._proxy.close()
+            if self.gateway is not None:
+                self.gateway.close()
 
     def _changing(self, handler: _Handler) -> _Handler:
         """Only for those who know the token."""

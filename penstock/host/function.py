@@ -22,7 +22,7 @@ from penstock.host.state import StateFolder, Traffic
 
 class Function:
     """`live` serves, or is at zero until it is asked; `rolling` takes a share of its traffic; `candidate` is proven and warm;
-    `leaving` are drained.
+    `pinned` serve who asks for them by revision; `leaving` are drained.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Function:
         self.live: Runner | None = None
         self.rolling: Rolling | None = None
         self.candidate: Runner | None = None
+        self.pinned: dict[str, Runner] = {}
         self.leaving: set[Runner] = set()
         self._waiting = 0
         self._state = state
@@ -67,7 +68,11 @@ class Function:
         """Every process it has, the one that says most about its revision last."""
         rolling = self.rolling.runner if self.rolling else None
         known = (self.candidate, rolling, self.live)
-        return [*self.leaving, *(runner for runner in known if runner is not None)]
+        return [
+            *self.leaving,
+            *self.pinned.values(),
+            *(runner for runner in known if runner is not None),
+        ]
 
     def warm(self, revision: str) -> Runner | None:
         """The candidate, where it is a ready process of that revision."""
@@ -99,17 +104,18 @@ class Function:
         self._background.spawn(leave())
 
     @asynccontextmanager
-    async def lease(self, *, use: bool = True) -> AsyncIterator[Runner]:
-        """The live revision's process, ready, for one request: it is not stopped while it is leased.
+    async def lease(self, revision: str | None = None, *, use: bool = True) -> AsyncIterator[Runner]:
+        """The process of a revision, or of the live one, ready, for one request: it is not stopped while it is leased.
 
         Starts it where it is at zero, and waits for it. Without `use` it does not count as having been asked. Raises HostError:
-        404 for no live revision; 503 with `retry_after` for one that does not come up, or that too many wait for.
+        404 for no live revision, or none of that name; 503 with `retry_after` for one that does not come up, or that too many wait
+        for.
         """
         while True:
             # Looked up each time: the live pointer may move while this waits.
-            runner = self._target()
+            runner = self._target(revision)
             with runner.asked():
-                if runner.state is State.READY or await self._comes_up(runner):
+                if runner.state is State.READY or await self._comes_up(runner, revision):
                     try:
                         yield runner
                     finally:
@@ -117,7 +123,9 @@ class Function:
                             runner.used = time.monotonic()
                     return
 
-    def _target(self) -> Runner:
+    def _target(self, revision: str | None) -> Runner:
+        if revision is not None and (self.live is None or self.live.revision != revision):
+            return self.pinned.get(revision) or self._pin(revision)
         if self.live is None:
             raise self.fault or HostError(
                 404,
@@ -126,15 +134,22 @@ class Function:
             )
         return self.live
 
-    async def _comes_up(self, runner: Runner) -> bool:
-        """Start it where need be, and return once it serves; False where another one is live by now. Raises HostError (503)."""
+    def _pin(self, revision: str) -> Runner:
+        if not self._state.package(self.name, revision).is_dir():
+            raise HostError(404, f"{self.name} has no revision {revision}", next_step="put it first")
+        runner = self.pinned[revision] = self.runner(revision)
+        runner.keep()
+        return runner
+
+    async def _comes_up(self, runner: Runner, revision: str | None) -> bool:
+        """Start it where need be, and return once it serves; False where another one is to answer by now. Raises HostError (503)."""
         if self._waiting >= self.limits.waiting:
             raise self._unavailable(runner, f"{self._waiting} requests wait for it already")
         self._waiting += 1
         try:
             async with asyncio.timeout(self.limits.wait_seconds):
                 runner.wake()
-                while runner is self.live and runner.state is not State.READY:
+                while runner is self._target(revision) and runner.state is not State.READY:
                     if runner.refused:
                         raise self._unavailable(runner, runner.error)
                     runner.wake()  # it was ending when this request came
@@ -143,7 +158,7 @@ class Function:
             raise self._unavailable(runner, runner.error) from None
         finally:
             self._waiting -= 1
-        return runner is self.live
+        return runner is self._target(revision)
 
     def _unavailable(self, runner: Runner, why: str | None) -> HostError:
         return HostError(

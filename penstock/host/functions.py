@@ -63,9 +63,16 @@ class Functions:
 
     # -- what requests need ---------------------------------------------------------------------------------
 
-    def lease(self, name: str, *, use: bool = True) -> AbstractAsyncContextManager[Runner]:
-        """The live revision's process for one request: see `Function.lease`. Raises HostError (404)."""
-        return self._get(name).lease(use=use)
+    def lease(
+        self, name: str, revision: str | None = None, *, use: bool = True
+    ) -> AbstractAsyncContextManager[Runner]:
+        """The process for one request, of the live revision or that one: see `Function.lease`. Raises HostError (404)."""
+        return self._get(name).lease(revision, use=use)
+
+    def live(self, name: str) -> str | None:
+        """The live revision, None where there is none. Raises HostError (404)."""
+        live = self._get(name).live
+        return None if live is None else live.revision
 
     def rolling(self, name: str) -> Rolling | None:
         """The rollout in course. Raises HostError (404)."""
@@ -247,6 +254,8 @@ class Functions:
                 candidate, function.candidate = function.candidate, None
                 await candidate.stop()
             await asyncio.to_thread(self._state.remove_revision, name, revision)
+            if (pinned := function.pinned.pop(revision, None)) is not None:
+                function.let_go(pinned)
             if not self._state.revisions(name):
                 await self._forget(name, function)
             await self._libraries.sweep(self._state.packages)
@@ -263,6 +272,7 @@ class Functions:
         await asyncio.to_thread(self._state.remove_function, name)
         del self._functions[name]
         runners, function.live, function.rolling = function.runners(), None, None
+        function.pinned.clear()
         function.changes.notify()
         await asyncio.gather(*(runner.drain() for runner in runners))
         function.log.remove()

@@ -63,3 +63,7 @@ class Limits:
     compact_seconds: float = 60.0
     # Each function keeps two log files of this size.
     log_bytes: int = MIB
+
+    # So many requests its gateway answers at once, and its access log has two files of this size.
+    gateway_requests: int = 256
+    gateway_log_bytes: int = 16 * MIB

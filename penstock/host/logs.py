@@ -26,7 +26,7 @@ class FunctionLog:
 
     def write(self, revision: str, source: str, line: bytes) -> None:
         """Append one line that `revision` printed on `source` (`out`, `err`, or `host` for the host's own words)."""
-        text = line[:_LINE_BYTES].decode("utf-8", "replace").replace("\r", "\\r")
+        text = _visible(line[:_LINE_BYTES].decode("utf-8", "replace"))
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
         entry = f"{stamp} {revision} {source}| {text}\n"
         if self._lost:
@@ -60,3 +60,13 @@ class FunctionLog:
         """Delete both files."""
         for path in (self._older, self._path):
             path.unlink(missing_ok=True)
+
+
+def _visible(text: str) -> str:
+    """The text with its control characters escaped: what ends a line for any reader of the log, or moves a terminal's cursor, among them."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each == "\t" else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )

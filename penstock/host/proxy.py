@@ -65,8 +65,9 @@ class Proxy:
         """Close all connections."""
         self._connections.close()
 
-    async def forward(self, name: str, path: str, request: Request) -> Response:
-        """The answer of the live revision of `name` to this request for `path`; of the candidate's where a rollout deals it to it.
+    async def forward(self, name: str, path: str, request: Request, revision: str | None = None) -> Response:
+        """The answer of the live revision of `name` to this request for `path`, or of `revision`; of the candidate's where a rollout
+        deals the live one's to it.
 
         Raises HostError: 404, 408 and 413 for the request, 503 when the function is down, 504 when it does not
         answer in time, 502 when its answer is too large.
@@ -76,14 +77,14 @@ class Proxy:
         target = f"/{path}".encode("ascii")
         if query := request.scope["query_string"]:
             target += b"?" + query
-        asked = _Asked(request.method, target, _without(request.headers.raw, _NOT_SENT), body)
-        predicts = request.method == "POST" and _PREDICTS.fullmatch(path)
+        asked = _Asked(request.method, target, without(request.headers.raw, _NOT_SENT), body)
+        predicts = revision is None and request.method == "POST" and _PREDICTS.fullmatch(path)
         if predicts and (rolling := self._functions.rolling(name)) is not None:
             sticky = rolling.course.record.plan.sticky
             return await self._forward_in_rollout(
                 name, rolling, asked, request.headers.get(sticky) if sticky else None
             )
-        async with self._functions.lease(name, use=path != METRICS) as runner:
+        async with self._functions.lease(name, revision, use=path != METRICS) as runner:
             return _response(await self._ask(name, runner, asked), runner)
 
     async def _ask(self, name: str, runner: Runner, asked: _Asked) -> Answer:
@@ -193,14 +194,14 @@ def _response(answer: Answer, runner: Runner) -> Response:
     response = Response(answer.content, answer.status)
     own = [pair for pair in response.raw_headers if pair[0] == b"content-length"]
     response.raw_headers = [
-        *_without(answer.headers, _NOT_RETURNED),
+        *without(answer.headers, _NOT_RETURNED),
         *own,
         (REVISION_HEADER.encode(), runner.revision.encode()),
     ]
     return response
 
 
-def _without(headers: Iterable[tuple[bytes, bytes]], left_out: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+def without(headers: Iterable[tuple[bytes, bytes]], left_out: frozenset[bytes]) -> Headers:
     """The headers less those left out and those that a Connection header names as its own."""
     pairs = [(name.lower(), value) for name, value in headers]
     named = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import os
@@ -13,12 +14,14 @@ from pathlib import Path
 import psutil
 import uvicorn
 from filelock import FileLock, Timeout
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock import runtimes
 from penstock.durable import write_atomic
 from penstock.errors import PenstockError
 from penstock.host.app import Host
 from penstock.host.errors import storage_error
+from penstock.host.gateway import config
 from penstock.host.limits import Limits
 from penstock.host.state import HostRecord, StateFolder
 from penstock.processes import birth_of
@@ -28,13 +31,16 @@ _LOCK_SECONDS = 5.0
 _log = logging.getLogger("penstock.host")
 
 
-def serve(folder: Path, bind: str, port: int, limits: Limits, store: str) -> None:
+def serve(
+    folder: Path, bind: str, port: int, limits: Limits, store: str, gateway: Path | None = None
+) -> None:
     """Serve the functions of `folder` on `bind`:`port` (0: any free port) until SIGTERM or SIGINT.
 
-    Their prediction logs go to the `store`, a URI.
+    Their prediction logs go to the `store`, a URI. What the file `gateway` declares is open where that says.
 
-    Raises PenstockError when the folder has a host already, or the address cannot be had.
+    Raises PenstockError when the folder has a host already, an address cannot be had, or the file is wrong.
     """
+    declared = None if gateway is None else config.read(gateway)
     # In place while no server runs, and again once it has ended: uvicorn raises the signal anew after its
     # graceful shutdown, which would otherwise be the death by signal of a host that ended well.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -45,8 +51,11 @@ def serve(folder: Path, bind: str, port: int, limits: Limits, store: str) -> Non
         with FileLock(folder / "host.lock", timeout=_LOCK_SECONDS):
             state = StateFolder(folder)
             end_orphans(state.root)
-            with _listen(bind, port) as listener:
-                _serve(state, bind, listener, limits, store)
+            with contextlib.ExitStack() as stack:
+                listeners = [stack.enter_context(_listen(bind, port))]
+                if declared is not None:
+                    listeners.append(stack.enter_context(_listen(declared.bind, declared.port)))
+                _serve(state, listeners, limits, store, gateway)
     except Timeout:
         raise PenstockError(
             f"{folder} has a function host already: {_holder(folder)}",
@@ -54,26 +63,34 @@ def serve(folder: Path, bind: str, port: int, limits: Limits, store: str) -> Non
         ) from None
 
 
-def _serve(state: StateFolder, bind: str, listener: socket.socket, limits: Limits, store: str) -> None:
-    address = ipaddress.ip_address(bind)
-    shown = ("127.0.0.1" if address.version == 4 else "::1") if address.is_unspecified else bind
-    shown = f"[{shown}]" if ":" in shown else shown
+def _serve(
+    state: StateFolder, listeners: list[socket.socket], limits: Limits, store: str, gateway: Path | None
+) -> None:
+    if len({listener.getsockname()[1] for listener in listeners}) < len(listeners):
+        raise PenstockError(
+            f"the host and its gateway have the same port on different addresses: {', '.join(map(_url, listeners))}",
+            next_step=f"give the gateway another one in {gateway}",
+        )
     pid = os.getpid()
+    url, *gateways = map(_url, listeners)
     record = HostRecord(
-        url=f"http://{shown}:{listener.getsockname()[1]}",
+        url=url,
         pid=pid,
         created=psutil.Process(pid).create_time(),
         birth=birth_of(pid),
+        gateway=gateways[0] if gateways else None,
     )
     try:
         state.open()
-        host = Host(state, record, limits, store)
+        host = Host(state, record, limits, store, gateway)
         # It listens already: whoever reads this waits for the first answer instead of being refused.
         write_atomic(state.record, record.model_dump_json().encode())
     except OSError as error:
         raise storage_error(error, f"opening {state.root}") from error
-    config = uvicorn.Config(
-        host.app(loopback=address.is_loopback),
+    address, port = listeners[0].getsockname()[:2]
+    app: ASGIApp = host.app(loopback=ipaddress.ip_address(address).is_loopback)
+    server = uvicorn.Config(
+        app if host.gateway is None else by_port(port, app, host.gateway),
         # The runtime's connection, which bounds the head of a request: the host starts runtimes, so it is there.
         http="penstock_function.connection:Connection",
         lifespan="on",
@@ -85,9 +102,27 @@ def _serve(state: StateFolder, bind: str, listener: socket.socket, limits: Limit
         timeout_graceful_shutdown=round(limits.answer_seconds) + 5,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(server).run(sockets=listeners)
     finally:
         state.record.unlink(missing_ok=True)
+
+
+def by_port(port: int, app: ASGIApp, gateway: ASGIApp) -> ASGIApp:
+    """The `app` for what came in at that port, and at any other the gateway; which of them it was no client can feign."""
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        own = scope["type"] == "lifespan" or scope["server"][1] == port
+        await (app if own else gateway)(scope, receive, send)
+
+    return either
+
+
+def _url(listener: socket.socket) -> str:
+    """Where to ask from this machine."""
+    given, port = listener.getsockname()[:2]
+    address = ipaddress.ip_address(given)
+    shown = ("127.0.0.1" if address.version == 4 else "::1") if address.is_unspecified else given
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
 def end_orphans(root: Path) -> None:

@@ -4,10 +4,12 @@ token                               the bearer token of changing calls, mode 060
 host.json                           where the running host is: url, pid, creation time
 functions/<name>/revisions/<rev>/   immutable packages
 functions/<name>/traffic.json       the live pointer, and the rollout
+functions/<name>/openapi/<rev>.json what a revision says of itself, once it was asked by the gateway
 libraries/<digest>/                 libraries of steps, for whichever packages need them (penstock.host.libraries)
 logs/<name>.log                     what the function printed
 predictions/<name>/                 its prediction log, until it is in the store
 incoming/                           uploads and removals under way; emptied when a host starts
+gateway/                            keys.json, the hashes of callers' keys, and access.log (penstock.host.gateway)
 openwhisk/                          the same once more for OpenWhisk's actions, with namespaces/<name>.json and
                                     activations.db (penstock.host.openwhisk)
 """
@@ -43,7 +45,7 @@ class Traffic(BaseModel):
 
 
 class HostRecord(BaseModel):
-    """Where a running host is, in `host.json`; `created` is in s since the epoch, for people.
+    """Where a running host is, and its gateway if it has one, in `host.json`; `created` is in s since the epoch, for people.
 
     What identifies it is pid and `birth` (`penstock.processes.birth_of`).
     """
@@ -54,6 +56,7 @@ class HostRecord(BaseModel):
     pid: int
     created: float
     birth: str
+    gateway: str | None = None
 
 
 class StateFolder:
@@ -161,6 +164,22 @@ class StateFolder:
             sync_folder(folder.parent)
         os.rename(staged, package)
         sync_folder(package.parent)
+
+    def description(self, name: str, revision: str) -> bytes | None:
+        """The OpenAPI document of that revision, empty where it has none; None where it was not asked yet."""
+        with contextlib.suppress(FileNotFoundError):
+            return self._description(name, revision).read_bytes()
+        return None
+
+    def describe(self, name: str, revision: str, document: bytes) -> None:
+        """Keep that document for as long as the function. Where it cannot be kept, it is asked again."""
+        path = self._description(name, revision)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(exist_ok=True, mode=0o700)  # without parents: a function that is gone stays so
+            write_atomic(path, document)
+
+    def _description(self, name: str, revision: str) -> Path:
+        return self._functions / name / "openapi" / f"{revision}.json"
 
     def sign(self, staged: Path, name: str, revision: str) -> None:
         """Give the revision that is there the signature of the same package in `staged`."""

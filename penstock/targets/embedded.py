@@ -203,6 +203,10 @@ class EmbeddedTarget:
             if error.status != 404:
                 raise
 
+    def administer(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """A call of the host's own API (docs/host.md), with its token. Raises TargetError."""
+        return self._call(method, path, headers=self._token(), **request)
+
     def _place(self) -> str:
         """The URL of the host to ask."""
         record = self._record()

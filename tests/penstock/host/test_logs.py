@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.host.logs import FunctionLog
 
@@ -29,6 +33,18 @@ def test_one_line_stays_one_line(tmp_path: Path) -> None:
     assert first.endswith("good\\r2026-01-01 v9 host| forged")
     assert len(second) < 9_000
     assert third.endswith("\ufffd\ufffd")
+
+
+@given(st.text())
+def test_no_reader_sees_two_lines(text: str) -> None:
+    """Whatever a reader takes for the end of a line, and whatever a terminal obeys, is escaped; other text stays as it is."""
+    with TemporaryDirectory() as folder:
+        log = FunctionLog(Path(folder) / "shift.log", limit=100_000)
+        log.write("v1-0123456789ab", "out", f"é{text}".encode())
+        (line,) = (Path(folder) / "shift.log").read_text().splitlines()
+    assert line.replace("\t", "").isprintable()
+    assert " v1-0123456789ab out| é" in line
+    assert text in line or not text.isprintable()
 
 
 def test_before_the_first_line(tmp_path: Path) -> None:

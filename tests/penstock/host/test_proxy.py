@@ -45,7 +45,7 @@ class OneFunction:
         """It has no rollout."""
 
     @asynccontextmanager
-    async def lease(self, name: str, *, use: bool) -> AsyncIterator[Leased]:
+    async def lease(self, name: str, revision: str | None, *, use: bool) -> AsyncIterator[Leased]:
         """The one there is."""
         yield Leased(self._port)
 

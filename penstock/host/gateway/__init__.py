@@ -1,0 +1,1 @@
+"""One way in for others to the functions of a host: paths, keys, limits, one description (docs/gateway.md)."""
