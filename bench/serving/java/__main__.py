@@ -47,7 +47,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.serving.java", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="whose medians are shown (default 10)")
-    parser.add_argument("--seconds", type=float, default=2, help="of each load (default 2)")
+    parser.add_argument("--seconds", type=int, default=2, help="of each load (default 2)")
     options = parser.parse_args()
     load.need("wrk", "go", "mvn")
     program = _built()
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _measure(
-    started: dict[str, Running], body: Path, rounds: int, seconds: float
+    started: dict[str, Running], body: Path, rounds: int, seconds: int
 ) -> tuple[dict[str, Measured], dict[tuple[str, int], float]]:
     """By name: what was seen; and by name and clients the microseconds a request."""
     for it in started.values():
