@@ -46,9 +46,14 @@ def command(
         extra = [f"--libraries={folder}" for folder in libraries]
         return [sys.executable, "-P", "-m", _MODULE, *serving, *logging, *extra]
     program = str(jar(_CHECKOUT))
+    return [*jvm(memory_bytes), "-jar", program, *serving]
+
+
+def jvm(memory_bytes: int) -> list[str]:
+    """The JVM of a runtime that may have so much memory. Raises PenstockError where there is no Java."""
     # A JVM does not look at TMPDIR, and where a container's root file system is read-only /tmp is of no use.
     here = [f"-Xmx{memory_bytes // 2}", f"-Djava.io.tmpdir={tempfile.gettempdir()}"]
-    return [str(java.home() / "bin" / "java"), *_JVM, *here, "-jar", program, *serving]
+    return [str(java.home() / "bin" / "java"), *_JVM, *here]
 
 
 def jar(root: Path) -> Path:

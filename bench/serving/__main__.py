@@ -3,7 +3,7 @@ a core for each of the two.
 
 `python -m bench.serving [--model linear | --package DIR] [--seconds N] [--only NAME ...] [--plot FILE]`. For each server: requests a
 second and latencies of one record and of 100, from one client and from 16 as fast as it answers; then one record at 70 %
-of that rate, where requests come when they are due; the time from its start until it is ready; its memory.
+of that rate, where requests come when they are due and latencies count from then; the time from its start until it is ready; its memory.
 The model is 20 trees of depth 5 over 8 numbers and 2 categories, or linear over 8 numbers (`bench.serving.models`).
 `--soak MINUTES` puts our runtime alone at 70 % for so long, and prints its memory and errors.
 
@@ -16,30 +16,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.serving import load, models
+from bench.serving.measuring import ROWS, SHARE, measure, milliseconds, show
 from bench.serving.servers import Records, Server, body_of, servers
 from penstock import runtimes, telemetry
 from penstock.settings import find_root
 
-CLIENTS, ROWS, SHARE, STARTS = (1, 16), (1, 100), 0.7, 3
 OURS = "Penstock"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was seen of one server: by records and clients; at a share of the rate; seconds to ready; MB."""
-
-    full: dict[tuple[int, int], load.Seen]
-    steady: load.Seen
-    start: float
-    memory: float
 
 
 def main() -> None:
@@ -68,8 +56,8 @@ def main() -> None:
             _soak(next(each for each in everyone if each.name == OURS), records, folder, options.soak)
             return
         chosen = [each for each in everyone if not options.only or each.name in options.only]
-        measured = {each.name: _measure(each, records, folder, options.seconds) for each in chosen}
-    _print(measured)
+        measured = {each.name: measure(each, records, folder, options.seconds) for each in chosen}
+    show(measured, OURS)
     if options.plot:
         from bench.serving import plot
 
@@ -127,29 +115,6 @@ def _logged(package: Path, folder: Path) -> str:
     return str(model.model_uri)
 
 
-def _measure(server: Server, records: Records, folder: Path, seconds: float) -> Measured:
-    print(f"measuring {server.name}", file=sys.stderr, flush=True)
-    starts = []
-    for _ in range(STARTS - 1):
-        with server.running(folder) as it:
-            starts.append(it.seconds)
-    body, full = folder / "body.json", {}
-    with server.running(folder) as it:
-        starts.append(it.seconds)
-        for rows in ROWS:
-            body.write_bytes(body_of(server, records[:rows]))
-            load.closed(it.url, body, 1, seconds / 5)  # warm
-            for clients in CLIENTS:
-                full[rows, clients] = load.closed(it.url, body, clients, seconds)
-        body.write_bytes(body_of(server, records[:1]))
-        steady = load.constant(it.url, body, SHARE * full[1, 16].rate, seconds)
-        memory = it.memory()
-    for seen in (*full.values(), steady):
-        if seen.errors:
-            raise SystemExit(f"{server.name} answered {seen.errors} requests with an error: {seen}")
-    return Measured(full, steady, statistics.median(starts), memory)
-
-
 def _soak(server: Server, records: Records, folder: Path, minutes: float) -> None:
     """Print memory and errors of each minute."""
     body = folder / "body.json"
@@ -160,45 +125,10 @@ def _soak(server: Server, records: Records, folder: Path, minutes: float) -> Non
         for minute in range(1, round(minutes) + 1):
             seen = load.constant(it.url, body, rate, 60)
             print(
-                f"minute {minute}: {seen.errors} errors, p99 {1e3 * seen.p99:.2f} ms, {it.memory():.1f} MB",
+                f"minute {minute}: {seen.rate:.0f} requests a second, {seen.errors} errors, "
+                f"p50 / p99 {milliseconds(seen)}, {it.memory():.1f} MB",
                 flush=True,
             )
-
-
-def _print(measured: dict[str, Measured]) -> None:
-    heads = [f"{rows} x {clients}" for rows in ROWS for clients in CLIENTS]
-    print(
-        f"requests/s and p50 / p99 in ms, by records in a request x clients; {SHARE:.0%}: one record at that share of 1 x 16"
-    )
-    print(
-        "| | "
-        + " | ".join(heads)
-        + f" | {SHARE:.0%}: p50 / p99 | ready, s | MB |\n"
-        + "| --- " * (len(heads) + 4)
-        + "|"
-    )
-    for name, seen in measured.items():
-        cells = [f"{each.rate:,.0f}; {_ms(each)}" for each in seen.full.values()]
-        print(
-            "| "
-            + " | ".join([name, *cells, _ms(seen.steady), f"{seen.start:.2f}", f"{seen.memory:.0f}"])
-            + " |"
-        )
-    if ours := measured.get(OURS):
-        print(
-            f"\n{OURS}'s rate over each other's\n| | "
-            + " | ".join(heads)
-            + " | ready |\n"
-            + "| --- " * (len(heads) + 2)
-            + "|"
-        )
-        for name, seen in measured.items():
-            ratios = [f"{ours.full[key].rate / seen.full[key].rate:.2f}" for key in seen.full]
-            print("| " + " | ".join([name, *ratios, f"{seen.start / ours.start:.1f}"]) + " |")
-
-
-def _ms(seen: load.Seen) -> str:
-    return f"{1e3 * seen.p50:.2f} / {1e3 * seen.p99:.2f}"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from penstock import runtimes, telemetry
 
 Records = Sequence[Mapping[str, Any]]
 PEERS = Path(__file__).with_name("peers")
+#: What a JVM may have.
+MEMORY_BYTES = 2 << 30
 _FUNCTION = Path(__file__).parents[2] / "images" / "function"
 
 
@@ -98,25 +100,19 @@ def servers(package: Path, logged: str, peers: Path, bundle: Path | None) -> lis
             "--log-level", "warning", app,
         ]  # fmt: skip
 
-    java = [] if bundle is None else [
-        Server(
-            "Penstock, Java",
-            lambda port: runtimes.command("mleap", bundle, memory_bytes=2 << 30, port=port),
-            "/predict", "/health", _one_or_many,
-        )
-    ]  # fmt: skip
+    java = [] if bundle is None else [our_java(bundle)]
     ours = {**here, "BENCH_PACKAGE": str(package)}
     return [
-        Server("hello, uvicorn", uvicorn("hello:app"), "/", "/", _one_or_many, here),
-        Server("hello, granian", granian("hello:app"), "/", "/", _one_or_many, here),
+        Server("hello, uvicorn", uvicorn("hello:app"), "/", "/", one_or_many, here),
+        Server("hello, granian", granian("hello:app"), "/", "/", one_or_many, here),
         Server("scoring, uvicorn", uvicorn("scoring:app"), "/", "/", list, model),
         Server("scoring, granian", granian("scoring:app"), "/", "/", list, model),
         Server(
             "Penstock",
             lambda port: [python, "-m", "penstock_function", "--package", package, "--port", str(port)],
-            "/predict", "/health", _one_or_many, ours,
+            "/predict", "/health", one_or_many, ours,
         ),
-        Server("Penstock, granian", granian("ours:app"), "/predict", "/health", _one_or_many, ours),
+        Server("Penstock, granian", granian("ours:app"), "/predict", "/health", one_or_many, ours),
         *java,
         Server(
             "mlflow models serve",
@@ -144,7 +140,19 @@ def servers(package: Path, logged: str, peers: Path, bundle: Path | None) -> lis
     ]  # fmt: skip
 
 
-def _one_or_many(records: Records) -> Any:
+def our_java(bundle: Path) -> Server:
+    """The runtime in Java with the package `bundle`."""
+    return Server(
+        "Penstock, Java",
+        lambda port: runtimes.command("mleap", bundle, memory_bytes=MEMORY_BYTES, port=port),
+        "/predict",
+        "/health",
+        one_or_many,
+    )
+
+
+def one_or_many(records: Records) -> Any:
+    """A record by itself, or a list of them."""
     return records[0] if len(records) == 1 else list(records)
 
 

@@ -9,6 +9,8 @@ import json
 import shutil
 import time
 import zipfile
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 
 import pytest
 
@@ -87,6 +89,21 @@ def test_health_and_its_end(made, start):
     told = {"status": "ready", "name": "delays", "version": "7", "revision": revision, "key": "0123abc"}
     assert (health.status_code, health.json()) == (200, told)
     assert served.end() == (0, "", "")
+
+
+def test_many_connections(served):
+    """More of them than the JDK's server keeps by default stay open: none is closed under a client's next request."""
+    port = served.first["port"]
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(closing(HTTPConnection("127.0.0.1", port, timeout=60))) for _ in range(300)
+        ]
+        for _ in range(2):
+            for connection in connections:
+                connection.request("GET", "/health")
+                response = connection.getresponse()
+                response.read()
+                assert response.status == 200
 
 
 def test_openwhisk(folder, start):

@@ -50,6 +50,8 @@ final class Server {
     System.setProperty("sun.net.httpserver.maxReqTime", "30");
     // Bytes of a request's head.
     System.setProperty("sun.net.httpserver.maxReqHeaderSize", "65536");
+    // Beyond so many idle connections (200 unless told) it closes one after its answer, perhaps under the next request.
+    System.setProperty("sun.net.httpserver.maxIdleConnections", "1024");
     this.http = HttpServer.create(address, 0);
     http.createContext("/", this::handle);
     http.setExecutor(Executors.newFixedThreadPool(THREADS, task -> {
