@@ -82,7 +82,7 @@ def _as_http(result: Any) -> Response:
     try:
         given = [*_headers(result.get("headers", {}))]
         status = None if "statusCode" not in result else _status(result["statusCode"])
-    except (AttributeError, ValueError) as error:
+    except (AttributeError, ValueError, OverflowError) as error:
         raise _invalid("message/http") from error
     body = result.get("body")
     if body is None or body == "" or status in _BARE:
@@ -130,7 +130,7 @@ def _headers(given: Any) -> Iterator[tuple[str, str]]:
 
 
 def _status(given: Any) -> HTTPStatus:
-    """A status that ends an exchange. Raises ValueError."""
+    """A status that ends an exchange. Raises ValueError and OverflowError."""
     if isinstance(given, bool) or not isinstance(given, int | float | str) or int(given) != float(given):
         raise ValueError(given)
     status = HTTPStatus(int(given))

@@ -131,7 +131,8 @@ def _allowed(request: Request, annotations: Mapping[str, Any], user: Namespace |
         return False
     secret = wanted if isinstance(wanted, str) else json.dumps(wanted)
     given = request.headers.get("x-require-whisk-auth")
-    return given is not None and hmac.compare_digest(given.encode(), secret.encode())
+    # Headers are read as Latin-1, whatever their bytes are.
+    return given is not None and hmac.compare_digest(given.encode("latin-1"), secret.encode())
 
 
 def _fixed(namespace: Namespace, action: Action) -> set[str]:
