@@ -376,19 +376,23 @@ def test_a_result_that_is_too_large(shift: Guest) -> None:
     }
 
 
-def test_the_docs_example(host: RunningHost, make_function: MakeFunction, tmp_path: Path) -> None:
-    """docs/host.md, line by line: the key from a shell, the rest from Python."""
+def test_the_docs_examples(host: RunningHost, make_function: MakeFunction, tmp_path: Path) -> None:
+    """docs/host.md, line by line: the key from a shell, an action from Python, the web and a trigger from a shell."""
     page = (Path(__file__).parents[3] / "docs/host.md").read_text()
-    shell = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[1]
+    shell = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     python = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0]
     url = str(host.client.base_url).rstrip("/")
-    shell = shell.replace("http://127.0.0.1:8793", url).replace("DIR", str(host.state))
-    made = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True).stdout
+
+    def said(command: list[str]) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+
+    first = shell[1].replace("http://127.0.0.1:8793", url).replace("DIR", str(host.state))
+    key = json.loads(said(["bash", "-c", first]))["key"]
     (tmp_path / "package.zip").write_bytes(zip_of(make_function(1)))
-    given = f"host, key = {url!r}, {json.loads(made)['key']!r}\n{python}"
-    command = [sys.executable, "-c", given]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
-    assert "'prediction': 3.0" in said
+    assert "'prediction': 3.0" in said([sys.executable, "-c", f"host, key = {url!r}, {key!r}\n{python}"])
+    told = said(["bash", "-ec", f"host={url} key={key}\n{shell[2]}"])
+    assert '"prediction":3.0' in told
+    assert re.search(r'{"activationId":"[0-9a-f]{32}"}$', told)
 
 
 # -- what stays -----------------------------------------------------------------------------------------------
