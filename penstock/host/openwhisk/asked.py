@@ -56,7 +56,7 @@ async def parameters(request: Request, limits: Limits) -> dict[str, Any]:
     """The JSON object in a body; without one none. Raises HostError (400, 413)."""
     try:
         value = json.loads(await body(request, limits) or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise malformed(str(error)) from error
     if not isinstance(value, dict):
         raise malformed("expected a JSON object")

@@ -22,7 +22,7 @@ from penstock.host.openwhisk import asked
 from penstock.host.openwhisk.actions import APPLICATION_ERROR, SUCCESS
 from penstock.host.openwhisk.entities import Action, merged
 from penstock.host.openwhisk.invoking import Record
-from penstock.host.openwhisk.namespaces import Namespace
+from penstock.host.openwhisk.namespaces import MISSING, Namespace
 from penstock.host.openwhisk.projection import EXTENSIONS, HTTP, MediaType
 from penstock.host.openwhisk.service import ACTIVATION_ID, BLOCKING, OpenWhisk
 
@@ -53,31 +53,35 @@ class Web:
     async def _answer(self, request: Request) -> Response:
         last, slash, behind = request.path_params["rest"].partition("/")
         name, extension = _split(last)
-        namespace, action = self._exported(request, name)
-        said = merged(action.annotations)
-        headers = {} if said.get("web-custom-options") is True else _cors(request)
-        if request.method == "OPTIONS" and headers:
-            return Response(headers=headers)
-        try:
-            response = await self._ask(request, namespace, action, extension, quote(slash + behind))
-        except HostError as error:
-            response = await asked.refuse(request, error)
-        for header, value in headers.items():
-            response.headers.setdefault(header, value)
-        return response
-
-    def _exported(self, request: Request, name: str) -> tuple[Namespace, Action]:
-        """The action, where it is there for the web. Raises HostError (404)."""
         namespace = asked.found(self._whisk.namespaces.get(request.path_params["namespace"]))
         package = request.path_params["package"]
         action = asked.found(namespace.actions.get(name if package == _DEFAULT else f"{package}/{name}"))
-        asked.found(merged(action.annotations).get("web-export") is True or None)
-        return namespace, action
-
-    async def _ask(
-        self, request: Request, namespace: Namespace, action: Action, extension: str, path: str
-    ) -> Response:
         annotations = merged(action.annotations)
+        if annotations.get("web-export") is not True:
+            raise HostError(404, MISSING)
+        headers = {} if annotations.get("web-custom-options") is True else _cors(request)
+        if request.method == "OPTIONS" and headers:
+            return Response(headers=headers)
+        try:
+            value = await self._value(request, namespace, action, annotations, quote(slash + behind))
+            number, record = await self._whisk.invoke(namespace.name, action, value, BLOCKING)
+            response = await _respond(request, record, extension)
+            response.headers[ACTIVATION_ID] = number
+        except HostError as error:
+            response = await asked.refuse(request, error)
+        for header, said in headers.items():
+            response.headers.setdefault(header, said)
+        return response
+
+    async def _value(
+        self,
+        request: Request,
+        namespace: Namespace,
+        action: Action,
+        annotations: Mapping[str, Any],
+        path: str,
+    ) -> dict[str, Any]:
+        """What the action is asked with. Raises HostError (400, 401, 413)."""
         user = asked.caller(request, self._whisk.namespaces)
         # Who asks for options may not be able to say who they are.
         if request.method != "OPTIONS" and not _allowed(request, annotations, user):
@@ -90,22 +94,14 @@ class Web:
             **({} if user is None else {"__ow_user": user.name}),
         }
         if annotations.get("raw-http") is True:
-            value = {**told, "__ow_query": request.url.query, _BODY: _opaque(request, body)}
-        else:
-            given, opaque = _fields(request, body)
-            fixed = _fixed(namespace, action) if annotations.get("final") is True else set()
-            if given.keys() & (_RESERVED | fixed):
-                raise HostError(
-                    400, "Request defines parameters that are not allowed (e.g., reserved properties)."
-                )
-            value = {**told, **given, **opaque}
-        number, record = await self._whisk.invoke(namespace.name, action, value, BLOCKING)
-        try:
-            response = _response(record, extension)
-        except HostError as error:
-            response = await asked.refuse(request, error)
-        response.headers[ACTIVATION_ID] = number
-        return response
+            return {**told, "__ow_query": request.url.query, _BODY: _opaque(request, body)}
+        given, opaque = _fields(request, body)
+        fixed = _fixed(namespace, action) if annotations.get("final") is True else set()
+        if given.keys() & (_RESERVED | fixed):
+            raise HostError(
+                400, "Request defines parameters that are not allowed (e.g., reserved properties)."
+            )
+        return {**told, **given, **opaque}
 
 
 def _split(last: str) -> tuple[str, str]:
@@ -151,7 +147,7 @@ def _fields(request: Request, body: bytes) -> tuple[dict[str, Any], dict[str, An
     if kind.json:
         try:
             value = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise asked.malformed(str(error)) from error
         return ({**query, **value}, {}) if isinstance(value, dict) else (query, {_BODY: value})
     if (kind.main, kind.sub) == ("application", "x-www-form-urlencoded"):
@@ -173,11 +169,15 @@ def _kind(request: Request) -> MediaType:
     )
 
 
-def _response(record: Record | None, extension: str) -> Response:
-    """What becomes of an activation. Raises HostError: 202 where it has not ended, 400 and 404."""
-    if record is None:
-        raise HostError(202, "Response not yet ready.")
-    response = record["response"]
-    if response["status"] not in (SUCCESS, APPLICATION_ERROR):
-        raise HostError(400, "There was an error processing your request.")
-    return EXTENSIONS[extension](response["result"] if response["success"] else response["result"]["error"])
+async def _respond(request: Request, record: Record | None, extension: str) -> Response:
+    """What becomes of an activation: a 202 where it has not ended, 400 where it failed."""
+    try:
+        if record is None:
+            raise HostError(202, "Response not yet ready.")
+        response = record["response"]
+        if response["status"] not in (SUCCESS, APPLICATION_ERROR):
+            raise HostError(400, "There was an error processing your request.")
+        result = response["result"]
+        return EXTENSIONS[extension](result if response["success"] else result["error"])
+    except HostError as error:
+        return await asked.refuse(request, error)

@@ -294,7 +294,8 @@ def test_bounds(put: Any, anybody: httpx.Client, stage: Stage, monkeypatch: pyte
     for content in (too_large, iter([too_large])):
         refused(anybody.post(f"{WEB}/shift.json", content=content), 413, "more than")
     kind = {"Content-Type": "application/json"}
-    refused(anybody.post(f"{WEB}/shift.json", content=b"{", headers=kind), 400, "malformed")
+    for content in (b"{", b"[" * 100_000):
+        refused(anybody.post(f"{WEB}/shift.json", content=content, headers=kind), 400, "malformed")
     monkeypatch.setattr(service, "MAX_CONCURRENT", 0)
     refused(anybody.get(f"{WEB}/shift.json"), 429, "Too many concurrent")
     assert stage.given == {}
