@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from penstock.host.openwhisk import service
 from penstock.host.openwhisk.actions import SUCCESS, Actions, Outcome
 from tests.penstock.conftest import MakeFunction
 from tests.penstock.host.guest import AT, Guest, activation, executed, refused, serving
-from tests.penstock.host.harness import RunningHost
+from tests.penstock.host.harness import RunningHost, until
 
 ARRIVED = {"trigger": "/_/arrived", "action": "/_/box/shift"}
 
@@ -210,15 +211,14 @@ def test_a_killed_host(host: RunningHost, make_function: MakeFunction) -> None:
         for number in range(10_000):
             try:
                 put = client.put(f"{AT}/rules/rule-{number}", json=ARRIVED, auth=auth)
-            except Exception:  # the host has gone
+            except httpx.TransportError:  # the host has gone
                 return
             assert put.status_code == 200
             written.append(f"rule-{number}")
 
     writer = threading.Thread(target=write)
     writer.start()
-    while len(written) < 20:
-        pass
+    until(lambda: len(written) >= 20, "it has written some")
     host.kill()
     writer.join()
     host.start()
