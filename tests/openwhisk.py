@@ -1,7 +1,8 @@
 """A stand-in for an OpenWhisk server, honest about being one: its REST API as a real server was seen to answer.
 
 Actions are real: each runs in a process of the function's runtime, which is initialised and asked as OpenWhisk's invoker
-does it. Entities are kept in memory, of one namespace and its one key.
+does it. Entities are kept in memory, of one namespace and its one key. Triggers have feeds here and are not fired, and actions
+are not asked over the web: the function host does that.
 """
 
 from __future__ import annotations
@@ -133,15 +134,13 @@ class Server:
             ]
         routes += [
             Route("/triggers", self._guarded(self._list_triggers)),
-            Route("/triggers/{name}", self._guarded(self._fire), methods=["POST"]),
             Route("/rules/{name}", self._guarded(self._switch), methods=["POST"]),
         ]
         system = Mount(
             "/api/v1/namespaces/whisk.system",
             routes=[Route("/actions/{package}/{action}", self._guarded(self._feed), methods=["POST"])],
         )
-        web = Route("/api/v1/web/guest/{package}/{action}.json", self._web, methods=["GET", "POST"])
-        return Starlette(routes=[Mount("/api/v1/namespaces/_", routes=routes), system, web])
+        return Starlette(routes=[Mount("/api/v1/namespaces/_", routes=routes), system])
 
     def clear(self) -> None:
         """Forget all entities, and what was seen of them; containers stay as they are."""
@@ -211,6 +210,9 @@ class Server:
     def _put(self, kept: dict[str, Any], path: str, request: Request, default: dict[str, Any]) -> Response:
         """A new entity, or with `overwrite` what is given of one anew."""
         with self._lock:
+            others = (self.packages, self.actions, self.triggers, self.rules)
+            if any(path in other for other in others if other is not kept):
+                return refusal(409, "Resource by this name exists but is not in this collection.")
             before = kept.get(path)
             if before is not None and request.query_params.get("overwrite") != "true":
                 return refusal(409, "resource already exists")
@@ -296,22 +298,6 @@ class Server:
         self.rules[name]["status"] = body_of(request)["status"]
         return PlainTextResponse("OK")
 
-    def _fire(self, request: Request) -> Response:
-        """Ask the actions of a trigger's active rules, with its parameters and what it is fired with."""
-        name = request.path_params["name"]
-        if name not in self.triggers:
-            return missing()
-        value = {each["key"]: each["value"] for each in self.triggers[name].get("parameters", [])}
-        started = [
-            threading.Thread(target=self._activate, args=(path, {**value, **body_of(request)}))
-            for rule in self.rules.values()
-            if rule["trigger"]["name"] == name and rule["status"] == "active"
-            for path in [f"{rule['action']['path']}/{rule['action']['name']}".removeprefix("guest/")]
-        ]
-        for each in started:
-            each.start()
-        return JSONResponse({"activationId": uuid.uuid4().hex}, 202) if started else Response(status_code=204)
-
     def _feed(self, request: Request) -> Response:
         """A feed's action, which begins to fire a trigger, or leaves off; what it cannot do is an application error."""
         fired, value = self.feeds.get(path_of(request)), body_of(request)
@@ -337,25 +323,6 @@ class Server:
             },
         }  # fmt: skip
         return JSONResponse(record, 502 if error else 200)
-
-    async def _web(self, request: Request) -> Response:
-        """A web action: asked by whoever has its secret, of a query or a JSON body, with what it tells of the request."""
-        await request.body()
-        action = self.actions.get(path_of(request), {})
-        annotations = {each["key"]: each["value"] for each in action.get("annotations", [])}
-        if not annotations.get("web-export"):
-            return missing()
-        secret = annotations.get("require-whisk-auth", False)
-        if secret is not False and request.headers.get("x-require-whisk-auth") != secret:
-            return refusal(401, "Authentication is possible but has failed or not yet been provided.")
-        value = {
-            **request.query_params, **body_of(request), "__ow_method": request.method.lower(), "__ow_path": "",
-            "__ow_headers": dict(request.headers),
-        }  # fmt: skip
-        response = (await asyncio.to_thread(self._activate, path_of(request), value))["response"]
-        if response["status"] not in ("success", "application error"):
-            return refusal(400, "There was an error processing your request.")
-        return JSONResponse(response["result"] if response["success"] else response["result"]["error"])
 
     def _activate(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
         """Run an action or a sequence, and keep the record of it."""

@@ -1,4 +1,4 @@
-"""What a namespace holds, as OpenWhisk has it: packages, and actions whose code is a function package, or sequences.
+"""What a namespace holds, as OpenWhisk has it: packages, actions whose code is a function package, or sequences; triggers and rules.
 
 The protocol: https://github.com/apache/openwhisk/blob/master/core/controller/src/main/resources/apiv1swagger.json
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from penstock.host.errors import HostError
 
-#: Of packages and actions: https://github.com/apache/openwhisk/blob/master/docs/reference.md
+#: Of entities: https://github.com/apache/openwhisk/blob/master/docs/reference.md
 NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_@ .&-]{0,254}[A-Za-z0-9_@.&-])?")
 #: What a function package is to OpenWhisk: code for an image of one's own.
 KIND: Final = "blackbox"
@@ -43,7 +43,7 @@ class Limits(BaseModel):
 
 
 class Entity(BaseModel):
-    """What packages and actions have alike; `updated` in ms since the epoch."""
+    """What all have alike; `updated` in ms since the epoch. A rule has no parameters."""
 
     name: str
     version: str = "0.0.0"
@@ -55,6 +55,18 @@ class Entity(BaseModel):
 
 class Package(Entity):
     """A group of actions, with parameters that all of them get."""
+
+
+class Trigger(Entity):
+    """A kind of event, with parameters that each of them has."""
+
+
+class Rule(Entity):
+    """Asks an action (its path) whenever a trigger (its name) is fired, while it is active."""
+
+    trigger: str
+    action: str
+    status: Literal["active", "inactive"] = "active"
 
 
 class Action(Entity):
@@ -70,6 +82,11 @@ class Action(Entity):
     def path(self) -> str:
         """Its name within its namespace."""
         return self.name if self.package is None else f"{self.package}/{self.name}"
+
+    def without_annotations(self, keys: Collection[str]) -> Action:
+        """The same, but for those."""
+        kept = [each for each in self.annotations if each.key not in keys]
+        return self.model_copy(update={"annotations": kept})
 
 
 class Exec(BaseModel):
@@ -98,14 +115,29 @@ class PackageContent(Content):
 
 
 class ActionContent(Content):
-    """Of an action."""
+    """Of an action; annotations to take away before others are merged."""
 
     exec: Exec | None = None
     limits: dict[str, Any] | None = None
+    delAnnotations: list[str] = []
+
+
+class RuleContent(Content):
+    """Of a rule: full names (`/namespace/name`)."""
+
+    parameters: None = None
+    trigger: str | None = None
+    action: str | None = None
+
+
+class StatusContent(BaseModel):
+    """What switches a rule on or off."""
+
+    status: Literal["active", "inactive"]
 
 
 def updated(before: Entity, content: Content) -> dict[str, Any]:
-    """What a PUT changes of an entity: annotations are merged, the patch version rises unless one is given.
+    """What a PUT changes of an entity: the patch version rises unless one is given; annotations of actions and packages are merged.
 
     Raises HostError (413) where parameters are too large.
     """
@@ -115,9 +147,8 @@ def updated(before: Entity, content: Content) -> dict[str, Any]:
     if content.publish is not None:
         changes["publish"] = content.publish
     if content.annotations is not None:
-        changes["annotations"] = list(
-            {each.key: each for each in [*before.annotations, *content.annotations]}.values()
-        )
+        kept = before.annotations if isinstance(before, Action | Package) else []
+        changes["annotations"] = list({each.key: each for each in [*kept, *content.annotations]}.values())
     if content.parameters is not None:
         size = sum(len(each.model_dump_json()) for each in content.parameters)
         if size >= MAX_PARAMETERS:
@@ -136,7 +167,7 @@ def merged(*given: Iterable[KeyValue]) -> dict[str, Any]:
 def brief(namespace: str, entity: Entity) -> dict[str, Any]:
     """An entity as it stands in a list."""
     inner = getattr(entity, "package", None)
-    return {
+    shown = {
         "namespace": namespace if inner is None else f"{namespace}/{inner}",
         "name": entity.name,
         "version": entity.version,
@@ -144,14 +175,44 @@ def brief(namespace: str, entity: Entity) -> dict[str, Any]:
         "annotations": [each.model_dump() for each in entity.annotations],
         "updated": entity.updated,
     }
+    if isinstance(entity, Rule):
+        shown |= {"trigger": located(namespace, entity.trigger), "action": located(namespace, entity.action)}
+    return shown
 
 
 def whole(namespace: str, entity: Entity) -> dict[str, Any]:
-    """An entity as a GET of it answers, but for an action's code and a package's actions."""
+    """An entity as a GET of it answers, but for an action's code, a package's actions and a trigger's rules."""
+    if isinstance(entity, Rule):
+        return brief(namespace, entity) | {"status": entity.status}
     shown = brief(namespace, entity) | {"parameters": [each.model_dump() for each in entity.parameters]}
     if isinstance(entity, Action):
         shown |= {"limits": entity.limits.model_dump(), "exec": _exec(entity)}
+    if isinstance(entity, Package):
+        shown |= {"binding": {}}
+    if isinstance(entity, Trigger):
+        shown |= {"limits": {}}
     return shown
+
+
+def located(namespace: str, path: str) -> dict[str, str]:
+    """Where an entity is, by its path in a namespace, as rules and triggers tell it."""
+    package, _, name = f"{namespace}/{path}".rpartition("/")
+    return {"path": package, "name": name}
+
+
+def inner_path(full: str) -> str:
+    """The path of `/namespace/path`."""
+    return full.split("/", 2)[2]
+
+
+def resolved(namespace: str, full: str) -> str:
+    """The path of a full name in this namespace, by its name or `_`. Raises HostError (400, 403)."""
+    start, owner, path = (*full.split("/", 2), "", "")[:3]
+    if start or not path:
+        raise HostError(400, f"{full[:300]!r} is no full name: expected /namespace/package/name")
+    if owner not in ("_", namespace):
+        raise HostError(403, "The supplied authentication is not authorized to access this resource.")
+    return path
 
 
 def _exec(action: Action) -> Mapping[str, Any]:

@@ -21,12 +21,12 @@ from penstock.host.openwhisk.actions import (
     key_of,
 )
 from penstock.host.openwhisk.activations import Activations
-from penstock.host.openwhisk.entities import KIND, Action, merged
+from penstock.host.openwhisk.entities import KIND, Action, Entity, inner_path, merged
 from penstock.host.openwhisk.namespaces import Namespace
 
 #: Activations of components in one of a sequence.
 MAX_COMPONENTS: Final = 50
-_CODES: Final = {SUCCESS: 0, APPLICATION_ERROR: 1, DEVELOPER_ERROR: 2, INTERNAL_ERROR: 3}
+CODES: Final = {SUCCESS: 0, APPLICATION_ERROR: 1, DEVELOPER_ERROR: 2, INTERNAL_ERROR: 3}
 _log = logging.getLogger("penstock.host")
 
 Record = dict[str, Any]
@@ -59,7 +59,7 @@ class Invoker:
         within: Within | None = None,
     ) -> Record:
         """Ask an action of the namespace `name`; the record of how that ended, which is kept."""
-        start = round(time.time() * 1000)
+        start = now()
         package = self._namespace(name).packages.get(action.package or "")
         given = {**merged(package.parameters if package else (), action.parameters), **value}
         if action.components is None:
@@ -68,11 +68,15 @@ class Invoker:
             left = within.left if within else iter(range(MAX_COMPONENTS))
             outcome = await self._follow(name, action.components, given, Within(number, left))
         record = _record(name, action, number, start, outcome, within)
-        try:
-            await asyncio.to_thread(self._activations.keep, name, action.path, record)
-        except sqlite3.Error as error:  # a full disk: who waits for the result gets it all the same
-            _log.warning("the record of activation %s was not kept: %s", number, error)
+        await self.keep(name, action.path, record)
         return record
+
+    async def keep(self, name: str, path: str, record: Record) -> None:
+        """Keep the record of an activation of what has that path in the namespace `name`."""
+        try:
+            await asyncio.to_thread(self._activations.keep, name, path, record)
+        except sqlite3.Error as error:  # a full disk: who waits for the result gets it all the same
+            _log.warning("the record of activation %s was not kept: %s", record["activationId"], error)
 
     async def _follow(
         self, name: str, components: list[str], value: Mapping[str, Any], within: Within
@@ -95,37 +99,45 @@ class Invoker:
         return Outcome(status, result, numbers)
 
 
-def inner_path(component: str) -> str:
-    """A component's path within its namespace: of `/namespace/package/name`, `package/name`."""
-    return component.split("/", 2)[2]
+def record_of(name: str, entity: Entity, number: str, start: int, outcome: Outcome) -> Record:
+    """What the record of any activation has, of an action or a trigger in the namespace `name`."""
+    return {
+        "activationId": number,
+        "namespace": name,
+        "name": entity.name,
+        "version": entity.version,
+        "publish": False,
+        "subject": name,
+        "start": start,
+        "annotations": [],
+        "logs": outcome.logs,
+        "response": {
+            "status": outcome.status,
+            "statusCode": CODES[outcome.status],
+            "success": outcome.status == SUCCESS,
+            "result": outcome.result,
+        },
+    }
 
 
 def _record(
     name: str, action: Action, number: str, start: int, outcome: Outcome, within: Within | None
 ) -> Record:
-    end = round(time.time() * 1000)
+    end = now()
     annotations = [
         {"key": "path", "value": f"{name}/{action.path}"},
         {"key": "kind", "value": KIND if action.components is None else "sequence"},
         {"key": "limits", "value": action.limits.model_dump()},
     ]
     return {
-        "activationId": number,
-        "namespace": name,
-        "name": action.name,
-        "version": action.version,
-        "publish": False,
-        "subject": name,
-        "start": start,
+        **record_of(name, action, number, start, outcome),
         "end": end,
         "duration": end - start,
         "annotations": annotations,
-        "logs": outcome.logs,
-        "response": {
-            "status": outcome.status,
-            "statusCode": _CODES[outcome.status],
-            "success": outcome.status == SUCCESS,
-            "result": outcome.result,
-        },
         **({} if within is None else {"cause": within.number}),
     }
+
+
+def now() -> int:
+    """In ms since the epoch."""
+    return round(time.time() * 1000)

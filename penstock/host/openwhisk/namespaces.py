@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 import uuid
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from penstock.durable import write_atomic
 from penstock.host.errors import HostError
-from penstock.host.openwhisk.entities import Action, Package
+from penstock.host.openwhisk.entities import Action, Package, Rule, Trigger
 
+Kind = Literal["packages", "actions", "triggers", "rules"]
+MISSING: Final = "The requested resource does not exist."
 # What the key of nobody is compared with: an unknown name takes as long as a wrong password.
 _NOBODY = hashlib.sha256(b"nobody").hexdigest()
 
@@ -21,7 +28,7 @@ _NOBODY = hashlib.sha256(b"nobody").hexdigest()
 class Namespace(BaseModel):
     """One namespace: its key is `identity:secret`, of which only the secret's SHA-256 is kept (it is 32 random bytes).
 
-    `packages` by name, `actions` by path (`name` or `package/name`).
+    `packages`, `triggers` and `rules` by name, `actions` by path (`name` or `package/name`).
     """
 
     name: str
@@ -29,6 +36,15 @@ class Namespace(BaseModel):
     secret_sha256: str
     packages: dict[str, Package] = {}
     actions: dict[str, Action] = {}
+    triggers: dict[str, Trigger] = {}
+    rules: dict[str, Rule] = {}
+
+    def may_put(self, kind: Kind, path: str, *, overwrite: bool) -> None:
+        """Raises HostError (409) where the entity is there, or one of another kind, as a name is that of one."""
+        if any(path in getattr(self, other) for other in get_args(Kind) if other != kind):
+            raise HostError(409, "Resource by this name exists but is not in this collection.")
+        if path in getattr(self, kind) and not overwrite:
+            raise HostError(409, "resource already exists")
 
 
 class Namespaces:
@@ -37,6 +53,7 @@ class Namespaces:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._all: dict[str, Namespace] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def open(self) -> None:
         """Read them. Raises HostError where a file was damaged from outside."""
@@ -70,6 +87,23 @@ class Namespaces:
         expected = _NOBODY if found is None else found.secret_sha256
         given = hashlib.sha256(secret.encode()).hexdigest()
         return found if hmac.compare_digest(given, expected) else None
+
+    def alone(self, name: str) -> asyncio.Lock:
+        """What whoever changes the namespace holds meanwhile."""
+        return self._locks[name]
+
+    @asynccontextmanager
+    async def changing(self, name: str) -> AsyncIterator[Namespace]:
+        """The namespace, which nobody else changes meanwhile. Raises HostError (401) where it is gone by now."""
+        async with self.alone(name):
+            found = self._all.get(name)
+            if found is None:
+                raise HostError(401, "The supplied authentication is invalid.")
+            yield found
+
+    async def change(self, held: Namespace, **changes: Mapping[str, object]) -> None:
+        """Write a namespace with these of its parts otherwise."""
+        await asyncio.to_thread(self.save, held.model_copy(update=changes))
 
     def issue(self, name: str) -> str:
         """A new key for the namespace, which is made where there is none; an earlier key is one no longer."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import sqlite3
-from collections import Counter, defaultdict
+import uuid
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,15 +28,22 @@ from penstock.host.openwhisk.entities import (
     Limits,
     Package,
     PackageContent,
+    inner_path,
+    resolved,
     updated,
 )
-from penstock.host.openwhisk.invoking import MAX_COMPONENTS, Invoker, Record, inner_path
-from penstock.host.openwhisk.namespaces import Namespace, Namespaces
+from penstock.host.openwhisk.invoking import MAX_COMPONENTS, Invoker, Record
+from penstock.host.openwhisk.namespaces import MISSING, Namespace, Namespaces
+from penstock.host.openwhisk.triggers import Triggers
 from penstock.host.pool import Pool
 from penstock.host.state import StateFolder
 
 #: Activations of one namespace at once.
 MAX_CONCURRENT: Final = 256
+#: Seconds that a caller waits for the end of one at most.
+BLOCKING: Final = 60.0
+#: The header with an activation's number.
+ACTIVATION_ID: Final = "x-openwhisk-activation-id"
 
 
 class OpenWhisk:
@@ -46,7 +54,6 @@ class OpenWhisk:
         self._background = background
         self.namespaces = Namespaces(self._state.root / "namespaces")
         self._actions = Actions(self._state, pool, limits, background)
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._running: Counter[str] = Counter()
 
     def open(self) -> None:
@@ -74,6 +81,7 @@ class OpenWhisk:
             }
         )
         self._invoker = Invoker(self._actions, self._activations, self._namespace)
+        self.triggers = Triggers(self.namespaces, self._invoker, self.invoke)
 
     async def close(self) -> None:
         """End all processes."""
@@ -99,12 +107,12 @@ class OpenWhisk:
 
     async def issue(self, name: str) -> str:
         """A new key for a namespace, which is made where there is none. Raises OSError."""
-        async with self._locks[name]:
+        async with self.namespaces.alone(name):
             return await asyncio.to_thread(self.namespaces.issue, name)
 
     async def remove_namespace(self, name: str) -> None:
         """Take it away with all that it holds. Raises HostError (404)."""
-        async with self._locks[name]:
+        async with self.namespaces.alone(name):
             removed = await asyncio.to_thread(self.namespaces.remove, name)
             if removed is None:
                 raise HostError(404, f"there is no namespace {name}")
@@ -123,21 +131,18 @@ class OpenWhisk:
         """Make a package, or change what is given of one. Raises HostError (400, 409, 413) and OSError."""
         if content.binding:
             raise HostError(400, "A package cannot be bound to another one on this host.")
-        async with self._locks[namespace]:
-            held = self._held(namespace)
-            before = held.packages.get(name)
-            _may_write(before, overwrite)
-            before = before or Package(name=name)
+        async with self.namespaces.changing(namespace) as held:
+            held.may_put("packages", name, overwrite=overwrite)
+            before = held.packages.get(name, Package(name=name))
             put = before.model_copy(update=updated(before, content))
-            await self._save(held, packages={**held.packages, name: put})
+            await self.namespaces.change(held, packages={**held.packages, name: put})
             return put
 
     async def remove_package(self, namespace: str, name: str, *, force: bool) -> Package:
         """Take a package away. Raises HostError: 404, 409 where it holds actions, unless they go as well."""
-        async with self._locks[namespace]:
-            held = self._held(namespace)
+        async with self.namespaces.changing(namespace) as held:
             if name not in held.packages:
-                raise HostError(404, "The requested resource does not exist.")
+                raise HostError(404, MISSING)
             inside = [path for path, action in held.actions.items() if action.package == name]
             if inside and not force:
                 raise HostError(
@@ -148,7 +153,7 @@ class OpenWhisk:
             removed = packages.pop(name)
             for path in inside:
                 del actions[path]
-            await self._save(held, packages=packages, actions=actions)
+            await self.namespaces.change(held, packages=packages, actions=actions)
             for path in inside:
                 await self._actions.remove(key_of(namespace, path))
             return removed
@@ -157,16 +162,15 @@ class OpenWhisk:
         self, namespace: str, name: str, package: str | None, content: ActionContent, *, overwrite: bool
     ) -> Action:
         """Make an action, or change what is given of one. Raises HostError (400, 404, 409, 413) and OSError."""
-        async with self._locks[namespace]:
-            held = self._held(namespace)
+        async with self.namespaces.changing(namespace) as held:
             if package is not None and package not in held.packages:
-                raise HostError(404, "The requested resource does not exist.")
+                raise HostError(404, MISSING)
             action = Action(name=name, package=package)
+            held.may_put("actions", action.path, overwrite=overwrite)
             before = held.actions.get(action.path)
-            _may_write(before, overwrite)
             if before is None and content.exec is None:
                 raise HostError(400, "exec undefined")
-            action = before or action
+            action = (before or action).without_annotations(content.delAnnotations)
             changes = updated(action, content)
             if content.limits is not None:
                 changes["limits"] = _limits(action.limits, content.limits)
@@ -174,7 +178,7 @@ class OpenWhisk:
             if content.exec is not None:
                 changes |= await self._executed(held, key, action.path, content.exec)
             action = action.model_copy(update=changes)
-            await self._save(held, actions={**held.actions, action.path: action})
+            await self.namespaces.change(held, actions={**held.actions, action.path: action})
             if action.revision is None:
                 await self._actions.remove(key)
             else:
@@ -184,13 +188,12 @@ class OpenWhisk:
 
     async def remove_action(self, namespace: str, path: str) -> Action:
         """Take an action away. Raises HostError (404)."""
-        async with self._locks[namespace]:
-            held = self._held(namespace)
+        async with self.namespaces.changing(namespace) as held:
             actions = dict(held.actions)
             if path not in actions:
-                raise HostError(404, "The requested resource does not exist.")
+                raise HostError(404, MISSING)
             removed = actions.pop(path)
-            await self._save(held, actions=actions)
+            await self.namespaces.change(held, actions=actions)
             await self._actions.remove(key_of(namespace, path))
             return removed
 
@@ -216,16 +219,6 @@ class OpenWhisk:
             raise HostError(status, f"exec.code: {error.message}", next_step=error.next_step) from error
         return {"revision": revision, "image": given.image, "components": None}
 
-    def _held(self, name: str) -> Namespace:
-        """The namespace as it is by now: it may be gone. Raises HostError (401)."""
-        found = self.namespaces.get(name)
-        if found is None:
-            raise HostError(401, "The supplied authentication is invalid.")
-        return found
-
-    async def _save(self, held: Namespace, **changes: Mapping[str, object]) -> None:
-        await asyncio.to_thread(self.namespaces.save, held.model_copy(update=changes))
-
     async def code(self, namespace: str, action: Action) -> str:
         """The package of an action that has one, as a zip in base64."""
         assert action.revision is not None
@@ -234,9 +227,9 @@ class OpenWhisk:
     # -- activations --------------------------------------------------------------------------------------------
 
     async def invoke(
-        self, namespace: str, action: Action, value: Mapping[str, Any], number: str, patience: float
-    ) -> Record | None:
-        """Begin activation `number` of an action; its record, or None where it has not ended after `patience` s.
+        self, namespace: str, action: Action, value: Mapping[str, Any], patience: float
+    ) -> tuple[str, Record | None]:
+        """Begin an activation of an action; its number, and its record, or None where it has not ended after `patience` s.
 
         It goes on then, and where whoever asked has gone. Raises HostError (429).
         """
@@ -246,12 +239,13 @@ class OpenWhisk:
                 f"Too many concurrent requests in flight (count: {self._running[namespace]}, allowed: {MAX_CONCURRENT}).",
             )
         self._running[namespace] += 1
+        number = uuid.uuid4().hex
         task = self._background.spawn(self._invoker.activate(namespace, action, value, number))
         task.add_done_callback(lambda _: self._running.subtract((namespace,)))
         if not patience:
-            return None
+            return number, None
         done, _ = await asyncio.wait({task}, timeout=patience)
-        return task.result() if done else None
+        return number, task.result() if done else None
 
     async def record(self, namespace: str, number: str) -> Record | None:
         """The record of an activation; None where there is none."""
@@ -266,11 +260,6 @@ class OpenWhisk:
         return await asyncio.to_thread(self._activations.count, namespace, which)
 
 
-def _may_write(before: object | None, overwrite: bool) -> None:
-    if before is not None and not overwrite:
-        raise HostError(409, "resource already exists")
-
-
 def _limits(before: Limits, given: Mapping[str, Any]) -> Limits:
     try:
         return Limits.model_validate({**before.model_dump(), **given})
@@ -283,16 +272,7 @@ def _components(held: Namespace, path: str, given: list[str]) -> list[str]:
     """The components of the sequence at `path`, with the namespace by its name. Raises HostError (400, 403)."""
     if not given:
         raise HostError(400, "No component specified for the sequence.")
-    components = []
-    for each in given:
-        start, namespace, inner = (*each.split("/", 2), "", "")[:3]
-        if start or not inner:
-            raise HostError(
-                400, f"The component {each[:300]!r} is no full name: expected /namespace/package/action"
-            )
-        if namespace not in ("_", held.name):
-            raise HostError(403, "The supplied authentication is not authorized to access this resource.")
-        components.append(f"/{held.name}/{inner}")
+    components = [f"/{held.name}/{resolved(held.name, each)}" for each in given]
     waiting, count = list(components), 0
     while waiting:
         inner, count = inner_path(waiting.pop()), count + 1

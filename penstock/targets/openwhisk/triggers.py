@@ -1,6 +1,6 @@
 """What starts a function on events: OpenWhisk's triggers, brought to what the spec declares.
 
-Each has a rule of its own name that asks the live name, and may have a feed, whose action is told to fire it and to leave off:
+Each has a rule that asks the live name, and may have a feed, whose action is told to fire it and to leave off:
 https://github.com/apache/openwhisk/blob/master/docs/feeds.md
 """
 
@@ -44,9 +44,10 @@ class Triggers:
             if found is None or about(found).get("declared") != _digest(trigger):
                 self._remove(full)
                 self._make(full, trigger, parameters[name])
-            self._server.put("rules", full, {"trigger": f"/_/{full}", "action": f"/_/{action}"})
+            rule = _rule(full)
+            self._server.put("rules", rule, {"trigger": f"/_/{full}", "action": f"/_/{action}"})
             # A new rule is on, and one that is written again stays as it was.
-            self._server.activate(full)
+            self._server.activate(rule)
 
     def differ(self, function: str, action: str, declared: Mapping[str, Trigger]) -> Iterator[str]:
         """What of them is otherwise than declared, in words."""
@@ -55,7 +56,7 @@ class Triggers:
                 yield f"the trigger {name} is there, and function.triggers has none of that name"
         for name, trigger in declared.items():
             full = self._full(function, name)
-            found, rule = self._server.get("triggers", full), self._server.get("rules", full)
+            found, rule = self._server.get("triggers", full), self._server.get("rules", _rule(full))
             if found is None or about(found).get("declared") != _digest(trigger):
                 yield f"the trigger {name} is not as function.triggers says"
             elif rule is None or not _active(rule) or not _asked(rule).endswith(f"/{action}"):
@@ -66,7 +67,7 @@ class Triggers:
         for name in self._there(function):
             full = self._full(function, name)
             if (found := self._server.get("triggers", full)) is not None:
-                rule = self._server.get("rules", full)
+                rule = self._server.get("rules", _rule(full))
                 yield TriggerStatus(
                     name=full, feed=annotation(found, _FEED), active=rule is not None and _active(rule)
                 )
@@ -95,7 +96,7 @@ class Triggers:
 
     def _remove(self, full: str) -> None:
         """Take a trigger away where there is one, its rule first, by which it starts something."""
-        self._server.delete("rules", full)
+        self._server.delete("rules", _rule(full))
         found = self._server.get("triggers", full)
         if found is None:
             return
@@ -133,6 +134,11 @@ class Triggers:
     def _said(self, asked: Activation) -> str:
         """What a feed said, which may be what it was told."""
         return asked.error.replace(self._server.key, "(the key)")
+
+
+def _rule(trigger: str) -> str:
+    """The name of a trigger's rule: one name is that of one entity, of whatever kind."""
+    return f"{trigger}.rule"
 
 
 def _parameters(name: str, trigger: Trigger) -> dict[str, Any]:

@@ -124,9 +124,9 @@ def test_what_asks_a_function_on_openwhisk_is_shown(
         assert found["web"] == f"{server.url}/api/v1/web/guest/penstock/shift.json"
         assert found["triggers"] == [{"name": "penstock.shift.arrived", "feed": None, "active": True}]
         assert found["target"] == "answers"
-        server.rules["penstock.shift.arrived"]["status"] = "inactive"
+        server.rules["penstock.shift.arrived.rule"]["status"] = "inactive"
         told = " ".join(penstock("status").stdout.split())
         assert "penstock.shift.arrived by whoever fires it off" in told
         assert "the trigger arrived does not start it; to do: penstock reconcile shift" in told
         assert penstock("reconcile", "shift").code == 0
-        assert server.rules["penstock.shift.arrived"]["status"] == "active"
+        assert server.rules["penstock.shift.arrived.rule"]["status"] == "active"

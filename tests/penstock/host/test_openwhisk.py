@@ -12,65 +12,22 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from copy import copy
+from contextlib import suppress
 from dataclasses import replace
-from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from starlette.testclient import TestClient
 
-from penstock.host.app import Host
 from penstock.host.errors import HostError
 from penstock.host.limits import Limits
 from penstock.host.openwhisk import actions, service
-from penstock.host.state import HostRecord, StateFolder
 from penstock.runtimes import is_one
 from tests.penstock.conftest import MakeFunction
+from tests.penstock.host.guest import AT, Guest, activation, executed, refused, sequence, serving
 from tests.penstock.host.harness import RunningHost, until, zip_of
-
-AT = "/api/v1/namespaces/_"
-RECORD = HostRecord(url="http://127.0.0.1:1", pid=1, created=0.0, birth="")
-
-
-@contextmanager
-def serving(state: Path, limits: Limits | None = None) -> Iterator[TestClient]:
-    """A host on a folder, whose client knows its token."""
-    folder = StateFolder(state)
-    folder.open()
-    host = Host(folder, RECORD, limits or Limits(), f"file://{state}/store")
-    with TestClient(host.app(loopback=True), base_url="http://127.0.0.1") as client:
-        client.headers["Authorization"] = f"Bearer {folder.token()}"
-        yield client
-
-
-class Guest:
-    """A client of the host that has a new key of a namespace, which is made where there is none."""
-
-    def __init__(self, host: TestClient, name: str = "guest") -> None:
-        self._host = host
-        identity, _, secret = host.put(f"/namespaces/{name}").json()["key"].partition(":")
-        self._auth = (identity, secret)
-
-    def of(self, host: TestClient) -> Guest:
-        """The same key, for another host."""
-        other = copy(self)
-        other._host = host
-        return other
-
-    def request(self, method: str, path: str, **more: Any) -> httpx.Response:
-        return self._host.request(method, path, auth=self._auth, **more)
-
-    get = partialmethod(request, "GET")
-    head = partialmethod(request, "HEAD")
-    put = partialmethod(request, "PUT")
-    post = partialmethod(request, "POST")
-    delete = partialmethod(request, "DELETE")
 
 
 def processes(state: Path) -> list[psutil.Process]:
@@ -82,45 +39,6 @@ def processes(state: Path) -> list[psutil.Process]:
             if is_one(command) and str(state) in " ".join(command):
                 found.append(child)
     return found
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the host that most tests share."""
-    return tmp_path_factory.mktemp("whisk") / "state"
-
-
-@pytest.fixture(scope="module")
-def whisk(state: Path) -> Iterator[TestClient]:
-    with serving(state) as client:
-        yield client
-
-
-@pytest.fixture
-def guest(whisk: TestClient) -> Iterator[Guest]:
-    """A namespace with nothing in it but a package."""
-    client = Guest(whisk)
-    assert client.put(f"{AT}/packages/box", json={}).status_code == 200
-    yield client
-    assert whisk.delete("/namespaces/guest").status_code == 204
-
-
-def executed(package: Path) -> dict[str, Any]:
-    """The `exec` of an action that is this function package."""
-    code = base64.b64encode(zip_of(package)).decode()
-    return {"kind": "blackbox", "image": "registry.example/function:1", "code": code, "binary": True}
-
-
-def sequence(*names: str) -> dict[str, Any]:
-    return {"exec": {"kind": "sequence", "components": [f"/_/box/{name}" for name in names]}}
-
-
-def refused(answer: httpx.Response, status: int, said: str) -> None:
-    """It is an error as OpenWhisk tells it."""
-    assert answer.status_code == status, answer.text
-    body = answer.json()
-    assert set(body) == {"code", "error"}
-    assert said in body["error"]
 
 
 @pytest.fixture
@@ -281,8 +199,8 @@ def test_bodies_that_are_none(shift: Guest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_is_not_there(guest: Guest) -> None:
-    """Names, collections that this host has not, and a HEAD: 404 as OpenWhisk tells it."""
-    for path in ("/actions/x", "/actions/box/x", "/packages/x", "/activations/x", "/rules", "/triggers"):
+    """Names, and a HEAD: 404 as OpenWhisk tells it."""
+    for path in ("/actions/x", "/actions/box/x", "/packages/x", "/activations/x", "/rules/x", "/triggers/x"):
         refused(guest.get(f"{AT}{path}"), 404, "does not exist")
     assert guest.head(f"{AT}/actions").status_code == 404
     refused(guest.post(f"{AT}/actions/box/x", json={}), 404, "does not exist")
@@ -300,12 +218,6 @@ def test_limits(guest: Guest) -> None:
 
 
 # -- activations ----------------------------------------------------------------------------------------------
-
-
-def activation(guest: Guest, number: str) -> dict[str, Any]:
-    """The record, once it is there."""
-    until(lambda: guest.get(f"{AT}/activations/{number}").status_code == 200, "the record is there")
-    return dict(guest.get(f"{AT}/activations/{number}").json())
 
 
 def test_ways_to_ask(shift: Guest) -> None:
@@ -464,19 +376,23 @@ def test_a_result_that_is_too_large(shift: Guest) -> None:
     }
 
 
-def test_the_docs_example(host: RunningHost, make_function: MakeFunction, tmp_path: Path) -> None:
-    """docs/host.md, line by line: the key from a shell, the rest from Python."""
+def test_the_docs_examples(host: RunningHost, make_function: MakeFunction, tmp_path: Path) -> None:
+    """docs/host.md, line by line: the key from a shell, an action from Python, the web and a trigger from a shell."""
     page = (Path(__file__).parents[3] / "docs/host.md").read_text()
-    shell = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[1]
+    shell = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     python = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0]
     url = str(host.client.base_url).rstrip("/")
-    shell = shell.replace("http://127.0.0.1:8793", url).replace("DIR", str(host.state))
-    made = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True).stdout
+
+    def said(command: list[str]) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+
+    first = shell[1].replace("http://127.0.0.1:8793", url).replace("DIR", str(host.state))
+    key = json.loads(said(["bash", "-c", first]))["key"]
     (tmp_path / "package.zip").write_bytes(zip_of(make_function(1)))
-    given = f"host, key = {url!r}, {json.loads(made)['key']!r}\n{python}"
-    command = [sys.executable, "-c", given]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
-    assert "'prediction': 3.0" in said
+    assert "'prediction': 3.0" in said([sys.executable, "-c", f"host, key = {url!r}, {key!r}\n{python}"])
+    told = said(["bash", "-ec", f"host={url} key={key}\n{shell[2]}"])
+    assert '"prediction":3.0' in told
+    assert re.search(r'{"activationId":"[0-9a-f]{32}"}$', told)
 
 
 # -- what stays -----------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
-"""What the tests of OpenWhisk share: a stand-in for a server, and functions whose steps are actions of their own."""
+"""What the tests of OpenWhisk share: a stand-in for a server, the function host as one, and functions with steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from penstock.spec.function import Function
@@ -12,6 +14,7 @@ from penstock.targets.openwhisk.client import OpenWhisk
 from penstock.targets.openwhisk.target import OpenWhiskTarget
 from tests.openwhisk import AUTH, Server, openwhisk
 from tests.penstock.conftest import MakeFunction
+from tests.penstock.host.harness import RunningHost
 
 Open = Callable[..., OpenWhiskTarget]
 Packages = Mapping[str, Path]
@@ -86,6 +89,63 @@ def opened(server: Server) -> Open:
     def target(image: str = IMAGE, **declared: object) -> OpenWhiskTarget:
         function = Function.model_validate({"target": "openwhisk", **declared})
         made = OpenWhiskTarget(OpenWhisk(server.url, AUTH), image, "penstock", function)
+        made.prepare()
+        return made
+
+    return target
+
+
+class Hosted:
+    """A namespace of a function host, in the place of a server; with its key, as anybody who has it."""
+
+    def __init__(self, host: RunningHost) -> None:
+        self.url = str(host.client.base_url).rstrip("/")
+        self.auth = host.client.put("/namespaces/guest").json()["key"]
+        name, _, secret = self.auth.partition(":")
+        self._client = httpx.Client(
+            base_url=f"{self.url}/api/v1/namespaces/_", auth=(name, secret), trust_env=False, timeout=60
+        )
+
+    def request(self, method: str, path: str, content: Any = None) -> httpx.Response:
+        """What the host answers."""
+        return self._client.request(method, path, json=content)
+
+    def listed(self, kind: str) -> list[str]:
+        """The names of all entities of a kind."""
+        return sorted(each["name"] for each in self.request("GET", f"/{kind}?limit=200").json())
+
+    def change(self, path: str, **content: Any) -> None:
+        """As somebody does by hand."""
+        assert self.request("PUT", f"{path}?overwrite=true", content).status_code == 200
+
+    def close(self) -> None:
+        self._client.close()
+
+
+@pytest.fixture(scope="module")
+def _host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+    running = RunningHost(tmp_path_factory.mktemp("host") / "state")
+    running.start()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def hosted(_host: RunningHost) -> Iterator[Hosted]:
+    """A namespace with nothing in it."""
+    made = Hosted(_host)
+    yield made
+    made.close()
+    assert _host.client.delete("/namespaces/guest").status_code == 204
+
+
+@pytest.fixture
+def on_host(hosted: Hosted) -> Open:
+    """Opens the target of a function that is declared so, in that namespace, where steps run beside the model."""
+
+    def target(**declared: object) -> OpenWhiskTarget:
+        function = Function.model_validate({"target": "openwhisk", "chain": "process", **declared})
+        made = OpenWhiskTarget(OpenWhisk(hosted.url, hosted.auth), IMAGE, "penstock", function)
         made.prepare()
         return made
 

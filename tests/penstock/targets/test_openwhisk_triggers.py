@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-import httpx
 import pytest
 
 from penstock.errors import DeployError
@@ -14,8 +12,9 @@ from penstock.spec.function import Trigger
 from penstock.targets import TargetError
 from penstock.targets.openwhisk.target import OpenWhiskTarget
 from tests.openwhisk import AUTH, Server, garbage
+from tests.penstock.host.harness import until
 from tests.penstock.shop import Shop
-from tests.penstock.targets.conftest import Open, Packages
+from tests.penstock.targets.conftest import Hosted, Open, Packages
 
 NIGHTLY = {"cron": "0 3 * * *", "payload": {"raw": "2"}}
 ORDERS = {
@@ -41,24 +40,16 @@ def deploy(opened: Open, packages: Packages, **triggers: Any) -> OpenWhiskTarget
     return target
 
 
-def fire(server: Server, trigger: str, event: Any) -> int:
-    """What the server answers to an event."""
-    name, _, password = AUTH.partition(":")
-    url = f"{server.url}/api/v1/namespaces/_/triggers/{trigger}"
-    return httpx.post(url, json=event, auth=(name, password), trust_env=False).status_code
+def fire(hosted: Hosted, trigger: str, event: Any) -> int:
+    """What the function host answers to an event."""
+    return hosted.request("POST", f"/triggers/{trigger}", event).status_code
 
 
-def answers(server: Server, count: int) -> list[Any]:
-    """What the live name answered so far, once that is so many times."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        found = [
-            r["response"]["result"] for r in server.records.values() if r["path"] == "guest/penstock/shift"
-        ]
-        if len(found) >= count:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"{found} after 20 s")
+def answers(hosted: Hosted, count: int) -> list[Any]:
+    """What the live name answered so far, the first one first, once that is so many times."""
+    url = "/activations?name=penstock/shift&docs=true"
+    until(lambda: len(hosted.request("GET", url).json()) >= count, f"it answered {count} times")
+    return [each["response"]["result"] for each in reversed(hosted.request("GET", url).json())]
 
 
 def test_what_is_declared_starts_the_function(server: Server, opened: Open, packages: Packages) -> None:
@@ -74,21 +65,26 @@ def test_what_is_declared_starts_the_function(server: Server, opened: Open, pack
         ("penstock.shift.manual", None, True),
     }
     assert status.differs == ()
-    assert fire(server, FULL, {}) == 202
-    assert answers(server, 1)[0]["prediction"] == 3.0, "by its payload"
-    assert fire(server, "penstock.shift.manual", {"raw": "6"}) == 202
-    assert answers(server, 2)[1]["prediction"] == 7.0
 
 
-def test_a_batch_of_messages_is_scored(server: Server, opened: Open, packages: Packages) -> None:
+def test_an_event_asks_the_function(hosted: Hosted, on_host: Open, packages: Packages) -> None:
+    """On the function host: with the payload that is declared, and what whoever fires it gives."""
+    deploy(on_host, packages, daily={"payload": {"raw": "2"}}, manual=BY_HAND)
+    assert fire(hosted, "penstock.shift.daily", {}) == 202
+    assert answers(hosted, 1)[0]["prediction"] == 3.0
+    assert fire(hosted, "penstock.shift.manual", {"raw": "6"}) == 202
+    assert answers(hosted, 2)[1]["prediction"] == 7.0
+
+
+def test_a_batch_of_messages_is_scored(hosted: Hosted, on_host: Open, packages: Packages) -> None:
     """An event of the Kafka feed has messages; the value of each is a record."""
-    deploy(opened, packages, orders=ORDERS)
+    deploy(on_host, packages, orders=BY_HAND)
     messages = [
         {"topic": "orders", "partition": 0, "offset": n, "key": None, "value": {"raw": str(n)}}
         for n in (1, 2)
     ]
-    assert fire(server, "penstock.shift.orders", {"messages": messages}) == 202
-    [answer] = answers(server, 1)
+    assert fire(hosted, "penstock.shift.orders", {"messages": messages}) == 202
+    [answer] = answers(hosted, 1)
     assert [each["prediction"] for each in answer["predictions"]] == [2.0, 3.0]
 
 
@@ -112,27 +108,43 @@ def test_what_changed_is_made_anew_and_what_is_no_longer_declared_goes(
     assert "trigger nightly is not as function.triggers says" in differs
     assert "trigger manual is not as" in differs
     deploy(opened, packages, nightly={**NIGHTLY, "cron": "0 4 * * *"}, manual=BY_HAND)
-    assert set(server.triggers) == set(server.rules) == {FULL, "penstock.shift.manual"}
+    assert set(server.triggers) == {FULL, "penstock.shift.manual"}
+    assert set(server.rules) == {f"{name}.rule" for name in server.triggers}
     assert server.feeds["alarms/alarm"][f"/guest/{FULL}"]["cron"] == "0 4 * * *"
     assert not server.feeds["messaging/kafkaFeed"]
     deploy(opened, packages, nightly=BY_HAND, manual=BY_HAND)
     assert not server.feeds["alarms/alarm"]
-    assert fire(server, FULL, {"raw": "2"}) == 202
 
 
 def test_a_rule_that_was_switched_off_is_told_and_switched_on(
-    server: Server, opened: Open, packages: Packages
+    hosted: Hosted, on_host: Open, packages: Packages
 ) -> None:
     """By hand, say; the server then answers that nothing was started."""
-    target = deploy(opened, packages, manual=BY_HAND)
-    server.rules["penstock.shift.manual"]["status"] = "inactive"
-    assert fire(server, "penstock.shift.manual", {"raw": "2"}) == 204
+    target = deploy(on_host, packages, manual=BY_HAND)
+    rule = "/rules/penstock.shift.manual.rule"
+    assert hosted.request("POST", rule, {"status": "inactive"}).status_code == 200
+    assert fire(hosted, "penstock.shift.manual", {"raw": "2"}) == 204
     [differs] = target.status("shift").differs
     assert "the trigger manual does not start it" in differs
     assert not target.status("shift").triggers[0].active
     target.attach("shift")
     assert target.status("shift").differs == ()
-    assert fire(server, "penstock.shift.manual", {"raw": "2"}) == 202
+    assert fire(hosted, "penstock.shift.manual", {"raw": "2"}) == 202
+
+
+def test_triggers_on_the_function_host(hosted: Hosted, on_host: Open, packages: Packages) -> None:
+    """They come, change and go with what is declared, beside others'; a feed is refused, and nothing of it is left."""
+    hosted.change("/triggers/theirs")
+    target = deploy(on_host, packages, first=BY_HAND, second=BY_HAND)
+    assert len(target.status("shift").triggers) == 2
+    deploy(on_host, packages, second={"payload": {"raw": "2"}})
+    assert hosted.listed("triggers") == ["penstock.shift.second", "theirs"]
+    assert hosted.listed("rules") == ["penstock.shift.second.rule"]
+    with pytest.raises(TargetError, match="This host has no feeds"):
+        deploy(on_host, packages, nightly=NIGHTLY, second={"payload": {"raw": "2"}})
+    assert hosted.listed("triggers") == ["penstock.shift.second", "theirs"]
+    target.remove("shift")
+    assert (hosted.listed("triggers"), hosted.listed("rules")) == (["theirs"], [])
 
 
 def test_removing_a_function_takes_them_away(server: Server, opened: Open, packages: Packages) -> None:
@@ -229,7 +241,8 @@ def test_attaching_that_is_cut_anywhere_is_finished_by_the_next(
         server.requests_left = None
         after.attach("shift")
         assert after.status("shift").differs == ()
-        assert set(server.triggers) == set(server.rules) == {FULL, "penstock.shift.orders"}
+        assert set(server.triggers) == {FULL, "penstock.shift.orders"}
+        assert set(server.rules) == {f"{name}.rule" for name in server.triggers}
         assert server.feeds["alarms/alarm"] == {f"/guest/{FULL}": {"cron": "0 3 * * *", "authKey": AUTH}}
         assert set(server.feeds["messaging/kafkaFeed"]) == {"/guest/penstock.shift.orders"}
     assert requests > 15
