@@ -110,14 +110,17 @@ class Promotion:
     def reconcile(self) -> Live | None:
         """Bring the target to the alias, which a person may have moved; None where there is no champion.
 
-        A rollout that ended while nobody followed it is entered in the registry first.
+        A rollout in course takes its next step; one that ended while nobody followed it is entered in the registry first.
         """
         with self._lock():
             champion = self._registry.champion(self._pipeline)
             if champion is None:
                 return None
             self._target.prepare()
-            rollout = self._rollout()
+            status = self._stepped()
+            rollout, serving = (status.rollout, status.serving) if status else (None, None)
+            if status and rollout and not rollout.over and serving and serving.version == champion.version:
+                return Live(serving.version, serving.revision, status.url)
             rolled = self._registry.version(self._pipeline, rollout.version) if rollout else None
             if rollout and rollout.over and rolled and rolled.tags.get(ROLLOUT) == _UNDER_WAY:
                 live = self._settle(rolled, self._registration(rolled), rollout)
@@ -129,7 +132,8 @@ class Promotion:
         """End the rollout in course: what served before has all traffic again. None where there is none."""
         with self._lock():
             self._target.prepare()
-            rollout = self._rollout()
+            status = self._status()
+            rollout = status.rollout if status else None
             if rollout is None or rollout.over:
                 return None
             assert isinstance(self._target, RollingTarget)
@@ -199,8 +203,19 @@ class Promotion:
         return Live(serving.version, serving.revision, status.url, verdict)
 
     def _rollout(self) -> RolloutStatus | None:
-        status = self._status()
+        status = self._stepped()
         return status.rollout if status else None
+
+    def _stepped(self) -> Status | None:
+        """What the target knows once a rollout in course has taken its next step; None where it knows nothing."""
+        if not isinstance(self._target, RollingTarget):
+            return self._status()
+        try:
+            return self._target.take_step(self._function)
+        except TargetError as error:
+            if error.status == 404:
+                return None
+            raise
 
     # -- at once --------------------------------------------------------------------------------------------
 

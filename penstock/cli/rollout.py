@@ -1,4 +1,4 @@
-"""`penstock rollout`: how a new version's rollout is, and what a person does to it; asks the function's host alone."""
+"""`penstock rollout`: how a new version's rollout is, and what a person does to it; asks the function's target alone."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ def rollout(
     from penstock.targets import RollingTarget
 
     function = project.function(name, project.settings())
-    if doing == "status":
+    if isinstance(function.target, RollingTarget):
+        target = function.target
+        found = target.take_step(function.name) if doing == "status" else target.steer(function.name, doing)
+    elif doing == "status":
         found = function.target.status(function.name)
-    elif isinstance(function.target, RollingTarget):
-        found = function.target.steer(function.name, doing)
     else:
         raise PenstockError(
             f"the target of {function.name} knows no rollouts",

@@ -21,7 +21,7 @@ from penstock.host.rolling import Rolling
 from penstock.host.runner import Runner
 from penstock.host.upload import read_body
 from penstock.host.upstream import Answer, Connections, Ended, Headers, TooLarge
-from penstock.rollout.course import FAILED, Seen, score_in
+from penstock.rollout.dealt import FAILED, Seen, score_in
 
 # RFC 9110, 7.6.1: they speak of one connection, not of the message. And Proxy-Connection, which clients still send.
 _HOP_BY_HOP = frozenset(

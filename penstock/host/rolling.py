@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.host.runner import Runner, State
-from penstock.rollout.course import Course
+from penstock.rollout.dealt import DealtCourse
 
 
 @dataclass
 class Rolling:
     """`shadows` requests are being answered by the candidate for nobody to see."""
 
-    course: Course
+    course: DealtCourse
     runner: Runner
     shadows: int = 0
 

@@ -1,4 +1,4 @@
-"""Waiting for a rollout to end."""
+"""Following a rollout to its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def follow(
 ) -> RolloutStatus:
     """The rollout of `revision` once it has ended, however long that takes; `say` is told how far it is.
 
-    Raises DeployError where the target no longer knows it, or does not answer: the rollout goes on without who follows.
+    `look` takes its next step where nobody else does. Raises DeployError where the target no longer knows it, or does not answer: what
+    is known of the rollout lies with the target.
     """
     told, seen = "", time.monotonic()
     while True:
@@ -30,7 +31,7 @@ def follow(
             if time.monotonic() - seen > _PATIENCE:
                 raise DeployError(
                     f"the rollout of {revision} cannot be followed: {error.message}",
-                    next_step="run again: it goes on with its host, and is followed from where it is",
+                    next_step="run again: it is followed from where it is",
                 ) from error
         else:
             seen = time.monotonic()

@@ -8,7 +8,10 @@ at most ALPHA. All rest on state of constant size, so a verdict costs the same a
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 #: The chance of a false alarm in a whole rollout, which the four tests (errors, refusals, latency, scores) have in equal parts.
@@ -20,33 +23,39 @@ ENOUGH: Final = TESTS / ALPHA
 # How many times worse than tolerated the alternatives are, and the stakes that are held; in equal parts each.
 _TIMES: Final = (1.5, 2.0, 4.0, 8.0, 32.0, 256.0)
 _STAKES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
-#: What a bettor begins with: the logarithm of the wealth at each stake.
+#: What both begin with, as logarithms: no evidence for any of the alternatives, and the wealth at each stake.
+NOTHING_SEEN: Final = (0.0,) * len(_TIMES)
 NO_BETS: Final = (0.0,) * len(_STAKES)
 
 
-def evidence_of_errors(steps: Iterable[tuple[float, int, int]], tolerated: float) -> float:
-    """How much likelier the errors seen are if the candidate fails more often than `tolerated` times as the champion.
+def weigh(
+    logs: Sequence[float], share: float, candidate: int, champion: int, tolerated: float
+) -> tuple[float, ...]:
+    """How much likelier what failed was if the candidate fails more often than `tolerated` times as the champion, as logarithms.
 
-    The same of refusals. `steps`: the candidate's share w of requests in (0, 1), its errors, and the champion's, a step each. Requests are dealt
-    at random, so while the candidate fails at most r times as often, each error is its own with a chance of at most
-    r w / (r w + 1 - w), however often anything fails in the meantime. The likelihood ratio of a larger chance to that bound
-    is a test supermartingale, and so is a mixture of them: 1 / alpha is reached with a chance of at most alpha. It mixes
-    over ratios rather than chances, so that evidence adds up over steps with different shares.
+    `logs` is what was known before, by alternatives; `candidate` and `champion` are what failed since. The same of refusals.
+    The likelihood ratio of each alternative to the bound is a test supermartingale, and so is a mixture of them: 1 / alpha is
+    reached with a chance of at most alpha. They are ratios rather than chances, so that evidence adds up over all shares.
+
+    Why it is one, of a candidate that fails at most r times as often, depends on what `share` w is, in (0, 1):
+
+    - Who deals requests at random knows it beforehand: each failure is the candidate's with a chance of at most
+      r w / (r w + 1 - w), however often anything fails in the meantime.
+    - Who counts has seen it: w = m / (m + n), of m and n requests in a block. With q the chance of an alternative, b that bound, and
+      p the champion's rate of failures in that block, the ratio's mean is at most exp((q - b) (m r p / b - n p / (1 - b))), which is
+      exp(0): from 1 + x <= exp(x), for failures that are independent of each other, and of m and n.
 
     Conditioning on the number of events: Lindon & Malek, "Anytime-valid inference for multinomial count data",
     NeurIPS 2022. Mixtures: Howard, Ramdas, McAuliffe & Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence
-    sequences", Annals of Statistics 49(2), 2021. Returns infinity rather than overflow.
+    sequences", Annals of Statistics 49(2), 2021.
     """
-    seen = list(steps)
+    bound = _chance(share, tolerated)
 
-    def logarithm(times: float) -> float:
-        total = 0.0
-        for share, candidate, champion in seen:
-            bound, other = _chance(share, tolerated), _chance(share, tolerated * times)
-            total += candidate * math.log(other / bound) + champion * math.log((1 - other) / (1 - bound))
-        return total
+    def ratio(times: float) -> float:
+        other = _chance(share, tolerated * times)
+        return candidate * math.log(other / bound) + champion * math.log((1 - other) / (1 - bound))
 
-    return mean_of_logs([logarithm(times) for times in _TIMES])
+    return tuple(log + ratio(times) for log, times in zip(logs, _TIMES, strict=True))
 
 
 def _chance(share: float, ratio: float) -> float:
@@ -74,25 +83,64 @@ def mean_of_logs(logs: Sequence[float]) -> float:
         return math.inf
 
 
-def distance_of_scores(champion: Sequence[int], candidate: Sequence[int], alpha: float) -> float:
+@dataclass
+class Bins:
+    """How many values were in each bin: `edges`, which rise, are the upper ends of all bins but the last, which has none."""
+
+    edges: tuple[float, ...] = ()
+    counts: list[int] = field(default_factory=lambda: [0])
+
+    @classmethod
+    def of(cls, edges: Iterable[float]) -> Bins:
+        """Empty ones."""
+        made = tuple(edges)
+        return cls(made, [0] * (len(made) + 1))
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return sum(self.counts)
+
+    def add(self, value: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(self.edges, value)] += 1
+
+    def below(self) -> list[float]:
+        """The share of values up to each edge; there must be some."""
+        return [count / self.total for count in accumulate(self.counts[:-1])]
+
+    def beyond(self, edge: float) -> int:
+        """How many are above one of the edges."""
+        return sum(self.counts[bisect_left(self.edges, edge) + 1 :])
+
+    def quantile(self, share: float) -> float:
+        """The upper end of the bin that this quantile is in; of the last bin the lower one."""
+        above = (edge for edge, below in zip(self.edges, self.below(), strict=True) if below >= share)
+        return next(above, self.edges[-1])
+
+
+def distance_of_scores(champion: Bins, candidate: Bins, alpha: float) -> float:
     """How far apart the two distributions of scores are at least: Kolmogorov's distance less what chance may do.
 
-    Takes counts by the same bins. 0 says that they may be the same; the distance of what was seen is only ever smaller by
-    binning. True distributions are closer than this at any moment with a chance of at most `alpha`, for scores that
-    are independent draws.
+    0 says that they may be the same. The distance of what was seen is only ever smaller by binning; where the bins of both
+    differ, it is that of the candidate's distribution which is the nearest of all with its counts. True distributions are
+    closer than this at any moment with a chance of at most `alpha`, for scores that are independent draws.
 
     Time-uniform Dvoretzky-Kiefer-Wolfowitz bound, half of `alpha` each: Howard & Ramdas, "Sequential estimation of
     quantiles with applications to A/B testing and best-arm identification", Bernoulli 28(3), 2022.
     """
-    first, second = sum(champion), sum(candidate)
-    if not first or not second:
+    if not champion.total or not candidate.total:
         return 0.0
-    apart = below_first = below_second = 0.0
-    for one, other in zip(champion, candidate, strict=True):
-        below_first += one / first
-        below_second += other / second
-        apart = max(apart, abs(below_first - below_second))
-    return max(0.0, apart - _band(first, alpha / 2) - _band(second, alpha / 2))
+    known = [0.0, *candidate.below(), 1.0]
+    apart = 0.0
+    for edge, below in zip(champion.edges, champion.below(), strict=True):
+        # Between the candidate's edges that are nearest, its distribution is what it is at one of them, or between.
+        least, most = (
+            known[bisect_right(candidate.edges, edge)],
+            known[bisect_left(candidate.edges, edge) + 1],
+        )
+        apart = max(apart, least - below, below - most)
+    return max(0.0, apart - _band(champion.total, alpha / 2) - _band(candidate.total, alpha / 2))
 
 
 def _band(count: int, alpha: float) -> float:

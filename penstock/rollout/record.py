@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from penstock.rollout.judge import NO_BETS
+from penstock.rollout.judge import NO_BETS, NOTHING_SEEN
 from penstock.spec.rollout import Rollout
 
 State = Literal["under way", "paused", "promoted", "worse", "aborted"]
@@ -39,11 +39,12 @@ class Stage(BaseModel):
 
 
 class Record(BaseModel):
-    """A rollout as it is on disk: who began it (`run`), how far it is, and how it ended.
+    """A rollout as it is kept: who began it (`run`), how far it is, and how it ended.
 
-    `past` are the stages that ended, `bets` the wealth of the test of slowness (`penstock.rollout.judge.bet`). `slow_from`
-    (seconds) is the champion's 99th percentile, `edges` quantiles of its scores, both None until enough of its answers were
-    seen. Times are ISO 8601, UTC: the rollout's, and its stage's beginning.
+    `past` are the stages that ended; `errors` and `refusals` the evidence of these (`penstock.rollout.judge.weigh`), `bets` the
+    wealth of the test of slowness (`bet`). `slow_from` (seconds) is the champion's 99th percentile, `edges` quantiles of its
+    scores where we read these ourselves, both None until enough of its answers were seen. Times are ISO 8601, UTC: the
+    rollout's, and its stage's beginning.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +58,8 @@ class Record(BaseModel):
     reason: str = ""
     stage: int = 0
     past: tuple[Stage, ...] = ()
+    errors: tuple[float, ...] = NOTHING_SEEN
+    refusals: tuple[float, ...] = NOTHING_SEEN
     bets: tuple[float, ...] = NO_BETS
     slow_from: float | None = None
     edges: tuple[float, ...] | None = None

@@ -59,7 +59,7 @@ class Function(BaseModel):
     `steps` are the user's own around the model, in their order; SCORE among them is the model. On OpenWhisk they are a `chain`:
     actions of their own in a sequence, or with the model in one process, as they are everywhere else. `web` lets who has
     the function's own secret ask it there, without a key of the namespace; `triggers`, by name, start it on events. With a
-    `rollout` a new version takes over step by step on the function host; without one at once.
+    `rollout` a new version takes over step by step on the function host and on Kubernetes; without one at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,12 +87,15 @@ class Function(BaseModel):
 
     @model_validator(mode="after")
     def _where_there_is_such(self) -> Self:
-        for target, words in (("openwhisk", ("web", "triggers")), ("embedded", ("rollout",))):
+        for targets, words in (
+            (("openwhisk",), ("web", "triggers")),
+            (("embedded", "kubernetes"), ("rollout",)),
+        ):
             asked = [word for word in words if getattr(self, word)]
-            if asked and self.target != target:
+            if asked and self.target not in targets:
                 go = "go" if len(asked) > 1 else "goes"
                 raise ValueError(
-                    f"{' and '.join(asked)} {go} with target {target!r}; the target is {self.target!r}"
+                    f"{' and '.join(asked)} {go} with target {' or '.join(map(repr, targets))}; the target is {self.target!r}"
                 )
         return self
 

@@ -118,9 +118,10 @@ class Target(Protocol):
 
 @runtime_checkable
 class RollingTarget(Target, Protocol):
-    """A target that moves traffic to a new revision step by step, judges it, and takes traffic back by itself.
+    """A target that moves traffic to a new revision step by step, and takes it back where that is worse.
 
-    How far it is, and how it ended, is in `Status.rollout`.
+    How far it is, and how it ended, is in `Status.rollout`. The function host goes on by itself; on a cluster, which nobody of ours
+    watches, whoever follows takes the steps.
     """
 
     def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
@@ -128,6 +129,12 @@ class RollingTarget(Target, Protocol):
 
         `run` names whoever begins it: asked again by the same, the rollout goes on, or stays ended as it did. Raises
         TargetError: 409 where nothing is live yet, where that revision is, or where another is being rolled out.
+        """
+
+    def take_step(self, name: str) -> Status:
+        """Judge the rollout in course, and do what follows, unless that is done already; what there is then.
+
+        It may be asked at any time, and by several at once.
         """
 
     def steer(self, name: str, action: Action) -> Status:

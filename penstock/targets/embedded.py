@@ -165,6 +165,10 @@ class EmbeddedTarget:
         asked = {"revision": revision, "plan": plan.model_dump(mode="json"), "run": run}
         self._call("PUT", _path(name, "rollout"), json=asked, headers=self._token())
 
+    def take_step(self, name: str) -> Status:
+        """The host takes all steps itself. See `RollingTarget`."""
+        return self.status(name)
+
     def steer(self, name: str, action: Action) -> Status:
         """Pause, resume, promote or abort the rollout. See `RollingTarget`."""
         done = self._call("POST", _path(name, "rollout", action), headers=self._token())

@@ -26,7 +26,7 @@ from kubernetes import client
 from penstock.spec.function import Function
 from penstock.targets import Target, TargetError, open_target
 from penstock.targets.kubernetes import access
-from penstock.targets.kubernetes import target as module
+from penstock.targets.kubernetes import deployments as module
 from penstock.targets.oci.reference import Reference
 from penstock.targets.package_image import append
 from penstock.targets.sending import contents
@@ -321,7 +321,7 @@ def test_the_deployer_may_do_this_and_nothing_else(place: Place) -> None:
     account = f"system:serviceaccount:{place.namespace}:penstock-deployer"
     for verb, resource in (
         ("get", "secrets"), ("list", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("create", "rolebindings"),
-        ("get", "configmaps"), ("create", "serviceaccounts/token"),
+        ("get", "configmaps"), ("create", "serviceaccounts/token"), ("create", "pods/proxy"), ("get", "pods/exec"),
     ):  # fmt: skip
         kind, _, part = resource.partition("/")
         where = {"namespace": place.namespace, "verb": verb, "resource": kind, "subresource": part}

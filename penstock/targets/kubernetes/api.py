@@ -23,6 +23,7 @@ MANAGER: Final = "penstock"
 _KINDS: Final[Mapping[str, str]] = {
     "Deployment": "apis/apps/v1/{}/deployments",
     "EndpointSlice": "apis/discovery.k8s.io/v1/{}/endpointslices",
+    "HTTPRoute": "apis/gateway.networking.k8s.io/v1/{}/httproutes",
     "HorizontalPodAutoscaler": "apis/autoscaling/v2/{}/horizontalpodautoscalers",
     "InferenceService": "apis/serving.kserve.io/v1beta1/{}/inferenceservices",
     "KnativeRevision": "apis/serving.knative.dev/v1/{}/revisions",
@@ -34,11 +35,15 @@ _KINDS: Final[Mapping[str, str]] = {
 }
 #: How the API server writes a line's time (RFC 3339).
 _TIMED: Final = re.compile(r"\d{4}-\d\d-\d\dT")
-_CONFLICT: Final = 409
+_FORBIDDEN: Final = 403
+#: Somebody else wrote meanwhile.
+CONFLICT: Final = 409
 #: Of its own trouble; what we ask is the same however often it is asked.
 _AGAIN: Final = {429, 500, 503, 504}
 _PATIENCE: Final = 60.0
 _TIMEOUT: Final = httpx.Timeout(90.0, connect=10.0)
+#: For one pod to say what it counts: another look follows.
+_GLANCE: Final = 5.0
 
 
 class Api:
@@ -50,7 +55,10 @@ class Api:
         self._client = httpx.Client(base_url=access.server, verify=access.tls, timeout=_TIMEOUT)
 
     def apply(self, manifest: Object) -> Object:
-        """Make an object as the manifest has it, or set of one that is there what the manifest says."""
+        """Make an object as the manifest has it, or set of one that is there what the manifest says.
+
+        With a resourceVersion in it, one that somebody else has written since is a TargetError (CONFLICT).
+        """
         return self._call(
             "PATCH",
             self._path(manifest["kind"], manifest["metadata"]["name"]),
@@ -89,7 +97,7 @@ class Api:
                     content=json.dumps(after),
                 )
             except TargetError as error:
-                if error.status != _CONFLICT or last:
+                if error.status != CONFLICT or last:
                     raise
         raise AssertionError
 
@@ -145,6 +153,21 @@ class Api:
             next_step = "deploy it first" if status == 404 else _next_step(status, self.namespace)
             raise TargetError(f"{method} {where}: {status}: {said}", next_step=next_step, status=status)
         return answer
+
+    def metrics(self, pod: str, port: int) -> str | None:
+        """What a pod counts, by way of the API server; None where it does not say so now."""
+        where = f"{self._path('Pod', f'{pod}:{port}')}/proxy/metrics"
+        try:
+            answer = self._send("GET", where, timeout=_GLANCE)
+        except TargetError:
+            return None
+        if answer.status_code == _FORBIDDEN:
+            raise TargetError(
+                f"GET {where}: {_FORBIDDEN}: {_status(answer)}",
+                next_step=_next_step(_FORBIDDEN, self.namespace),
+                status=_FORBIDDEN,
+            )
+        return answer.text if answer.is_success else None
 
     def _path(self, kind: str, name: str | None = None) -> str:
         place = "/" + _KINDS[kind].format(f"namespaces/{self.namespace}")

@@ -1,4 +1,5 @@
-"""What a function is on Kubernetes: of each revision a Deployment with its bounds, of each function a Service and a policy.
+"""What a function is on Kubernetes: of each revision a Deployment with its bounds, of each function a Service and a policy, and
+an HTTPRoute where callers come by a Gateway.
 
 Names: the function's, in small letters and with - for _; a revision's ends with the twelve digits that it ends with.
 """
@@ -9,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from penstock.host.manifest import Manifest
 from penstock.targets import TargetError
@@ -30,10 +32,16 @@ REVISION: Final = "penstock/revision"
 SINCE: Final = "penstock/since"
 #: What was live before.
 BEFORE: Final = "penstock/before"
+#: The rollout in course, or the last one (`penstock.rollout.counted.Watch`).
+ROLLOUT: Final = "penstock/rollout"
+#: By which label a service has pods of two revisions, in a rollout by replicas: those of the one that is rolled out have the
+#: other's value there. A pod's labels do not change, so all pods have it from the beginning.
+TRAFFIC: Final = "penstock/traffic"
 #: Until the nodes know that the pods are none of the service's any more: what still comes meanwhile is answered.
 _SETTLE_SECONDS: Final = 10
 #: Of this the runtime takes 10 to answer what is in hand (penstock_function).
 _GRACE_SECONDS: Final = 45
+_PORT_80: Final[Mapping[str, Any]] = {"name": "http", "port": 80, "targetPort": "http", "appProtocol": "http"}
 #: By what Prometheus finds a pod's metrics, as its usual configuration has it.
 SCRAPED: Final[Mapping[str, str]] = {
     "prometheus.io/scrape": "true",
@@ -65,12 +73,13 @@ class Shape:
 
 @dataclass(frozen=True)
 class Revision:
-    """One revision of a function, and the image that is its package."""
+    """One revision of a function, and the image that is its package; `traffic` is the value of TRAFFIC, by default its own."""
 
     function: str
     version: str
     revision: str
     image: str
+    traffic: str | None = None
 
     @property
     def name(self) -> str:
@@ -119,6 +128,24 @@ def of_revision(function: str, revision: str) -> dict[str, str]:
     return {**of_function(function), SHORT: revision[-12:]}
 
 
+def revision_of(found: Mapping[str, Any]) -> Revision:
+    """What a Deployment was made of."""
+    template, labels = found["spec"]["template"], found["metadata"]["labels"]
+    return Revision(
+        labels[_FUNCTION],
+        labels["app.kubernetes.io/version"],
+        found["metadata"]["annotations"][REVISION],
+        template["spec"]["containers"][0]["image"],
+        traffic_of(found),
+    )
+
+
+def traffic_of(found: Mapping[str, Any]) -> str | None:
+    """Which value of TRAFFIC a Deployment's pods have; None of one that an earlier release has made."""
+    value: str | None = found["spec"]["template"]["metadata"]["labels"].get(TRAFFIC)
+    return value
+
+
 def deployment(made: Revision, shape: Shape) -> Object:
     """The pods of a revision. How many there are is not said here: routing and scaling do."""
     labels = {**of_revision(made.function, made.revision), "app.kubernetes.io/version": made.version}
@@ -137,7 +164,7 @@ def deployment(made: Revision, shape: Shape) -> Object:
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "template": {
                 "metadata": {
-                    "labels": labels,
+                    "labels": {**labels, TRAFFIC: made.traffic or made.revision[-12:]},
                     "annotations": {**SCRAPED},
                 },
                 "spec": _pod(made, shape),
@@ -206,18 +233,7 @@ def container(made: Revision, shape: Shape, health: Mapping[str, Any]) -> Object
 
 def bounds(made: Revision, shape: Shape, owner: Mapping[str, Any]) -> list[Object]:
     """What keeps a revision's pods many enough; gone with its Deployment, which is the `owner`."""
-    about = {
-        "name": made.name,
-        "labels": {**of_revision(made.function, made.revision), "app.kubernetes.io/part-of": "penstock"},
-        "ownerReferences": [
-            {
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "name": made.name,
-                "uid": owner["metadata"]["uid"],
-            }
-        ],
-    }
+    about = _owned(made, owner)
     found = [
         {
             "apiVersion": "policy/v1",
@@ -256,6 +272,21 @@ def bounds(made: Revision, shape: Shape, owner: Mapping[str, Any]) -> list[Objec
     return found
 
 
+def _owned(made: Revision, owner: Mapping[str, Any]) -> Object:
+    return {
+        "name": made.name,
+        "labels": {**of_revision(made.function, made.revision), "app.kubernetes.io/part-of": "penstock"},
+        "ownerReferences": [
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": made.name,
+                "uid": owner["metadata"]["uid"],
+            }
+        ],
+    }
+
+
 def network_policy(function: str) -> Object:
     """A function's pods are called on their one port, and call nobody."""
     policy = calls_nobody(function)
@@ -277,18 +308,108 @@ def calls_nobody(function: str) -> Object:
     }
 
 
-def service(function: str, revision: str, before: str, since: str) -> Object:
-    """The live name, which selects one revision's pods: to move it is to change one field of one object."""
+@dataclass(frozen=True)
+class Live:
+    """What a live name leads to, since when (ISO), and what it led to before.
+
+    `rollout` is what ROLLOUT says, `traffic` the value of TRAFFIC that its pods have while a rollout is by replicas; `version` is
+    the resourceVersion of what was read: written, it must be that still.
+    """
+
+    revision: str
+    before: str
+    since: str
+    rollout: str = ""
+    traffic: str = ""
+    version: str | None = None
+
+
+def service(function: str, live: Live) -> Object:
+    """The live name, which selects one revision's pods, or two's in a rollout: to move it is to change one object."""
+    annotations = {REVISION: live.revision, BEFORE: live.before, SINCE: live.since, ROLLOUT: live.rollout}
+    one = of_revision(function, live.revision)
+    two = {**of_function(function), TRAFFIC: live.traffic}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {
             "name": object_name(function),
             "labels": {**of_function(function), "app.kubernetes.io/part-of": "penstock"},
-            "annotations": {REVISION: revision, BEFORE: before, SINCE: since},
+            "annotations": {key: value for key, value in annotations.items() if value or key != ROLLOUT},
+            **({"resourceVersion": live.version} if live.version else {}),
+        },
+        "spec": {"selector": two if live.traffic else one, "ports": [_PORT_80]},
+    }
+
+
+def live_of(found: Mapping[str, Any]) -> Live:
+    """What a service that is a live name says."""
+    told = found["metadata"].get("annotations") or {}
+    return Live(
+        revision=told.get(REVISION, ""),
+        before=told.get(BEFORE, ""),
+        since=told.get(SINCE, ""),
+        rollout=told.get(ROLLOUT, ""),
+        traffic=found["spec"].get("selector", {}).get(TRAFFIC, ""),
+        version=found["metadata"].get("resourceVersion"),
+    )
+
+
+def revision_service(made: Revision, owner: Mapping[str, Any]) -> Object:
+    """By what a gateway finds the pods of one revision; gone with its Deployment, which is the `owner`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _owned(made, owner),
+        "spec": {"selector": of_revision(made.function, made.revision), "ports": [_PORT_80]},
+    }
+
+
+def http_route(
+    function: str, gateway: str, url: str, beside: tuple[str, int] | None = None, version: str | None = None
+) -> Object:
+    """How a `gateway` (`namespace/name`, or a name of the same namespace) leads from a `url` to a function.
+
+    `beside`: a revision, and its share of requests in percent; 0 lets it answer all of them, too, for nobody to see. `version` is
+    the resourceVersion that must be there still. https://gateway-api.sigs.k8s.io/reference/spec/#httproute
+    """
+    namespace, _, name = gateway.rpartition("/")
+    asked = urlsplit(url)
+    path = asked.path.rstrip("/")
+    filters: list[Object] = []
+    if path:
+        rewritten = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
+        filters.append({"type": "URLRewrite", "urlRewrite": rewritten})
+    backends = [_backend(object_name(function), 100)]
+    if beside is not None:
+        revision, share = beside
+        candidate = revision_name(function, revision)
+        if share:
+            backends = [_backend(object_name(function), 100 - share), _backend(candidate, share)]
+        else:
+            mirror = {"backendRef": _backend(candidate)}
+            filters.append({"type": "RequestMirror", "requestMirror": mirror})
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {
+            "name": object_name(function),
+            "labels": {**of_function(function), "app.kubernetes.io/part-of": "penstock"},
+            **({"resourceVersion": version} if version else {}),
         },
         "spec": {
-            "selector": of_revision(function, revision),
-            "ports": [{"name": "http", "port": 80, "targetPort": "http", "appProtocol": "http"}],
+            "parentRefs": [{"name": name, **({"namespace": namespace} if namespace else {})}],
+            "hostnames": [asked.hostname],
+            "rules": [
+                {
+                    "matches": [{"path": {"type": "PathPrefix", "value": path or "/"}}],
+                    **({"filters": filters} if filters else {}),
+                    "backendRefs": backends,
+                }
+            ],
         },
     }
+
+
+def _backend(service: str, weight: int | None = None) -> Object:
+    return {"name": service, "port": 80, **({} if weight is None else {"weight": weight})}

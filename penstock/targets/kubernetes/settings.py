@@ -17,6 +17,7 @@ IMAGE: Final = "PENSTOCK_KUBERNETES_IMAGE"
 REGISTRY: Final = "PENSTOCK_REGISTRY"
 URL: Final = "PENSTOCK_KUBERNETES_URL"
 GATEWAY: Final = "PENSTOCK_KUBERNETES_GATEWAY"
+PARENT_GATEWAY: Final = "PENSTOCK_KUBERNETES_PARENT_GATEWAY"
 REPLICAS: Final = "PENSTOCK_KUBERNETES_REPLICAS"
 SCALE_ON: Final = "PENSTOCK_KUBERNETES_SCALE_ON"
 CPU: Final = "PENSTOCK_KUBERNETES_CPU"
@@ -26,6 +27,7 @@ _PUBLIC_KEYS: Final = "PENSTOCK_PUBLIC_KEYS"
 _QUANTITY: Final = re.compile(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?|k)?")
 _SCHEMES: Final = ("http://", "https://")
 _NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_PARENT: Final = re.compile(rf"(?:{_NAME.pattern}/)?{_NAME.pattern}")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Settings:
     """Where functions are, on which image, in which registry theirs are, how they are called, and their shape.
 
     `url` has `{name}` in it; None where callers find a function as the platform says. `gateway` is the address that requests
-    go to whatever host a function's URL names; None where that host is found.
+    go to whatever host a function's URL names; None where that host is found. `parent` is the Gateway, `namespace/name`, that leads
+    to functions by HTTPRoutes of ours; None where there is none.
     """
 
     namespace: str
@@ -42,6 +45,7 @@ class Settings:
     url: str | None
     gateway: str | None
     shape: Shape
+    parent: str | None = None
 
     def repository(self, function: str) -> str:
         """Where a function's images go."""
@@ -81,6 +85,11 @@ def read(environment: Mapping[str, str] = os.environ, *, serverless: bool = Fals
         faults.append(f"{URL} is {url!r}, expected an address with {{name}} in it")
     if gateway and not gateway.startswith(_SCHEMES):
         faults.append(f"{GATEWAY} is {gateway!r}, expected http:// or https:// and an address")
+    parent = None if serverless else environment.get(PARENT_GATEWAY)
+    if parent:
+        given(PARENT_GATEWAY, "", _PARENT, "the name of a Gateway: public, or gateways/public")
+        if not url:
+            faults.append(f"{PARENT_GATEWAY} goes with {URL}: which host and path it leads from")
     least, _, most = replicas.partition("-")
     metric, _, value = scale_on.partition("=")
     if serverless and scale_on and (metric != "requests" or not value.isdecimal()):
@@ -107,5 +116,11 @@ def read(environment: Mapping[str, str] = os.environ, *, serverless: bool = Fals
         public_keys=environment.get(_PUBLIC_KEYS, ""),
     )
     return Settings(
-        namespace, environment[IMAGE], environment[REGISTRY].rstrip("/"), url or None, gateway or None, shape
+        namespace,
+        environment[IMAGE],
+        environment[REGISTRY].rstrip("/"),
+        url or None,
+        gateway or None,
+        shape,
+        parent or None,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_right
 
 import pytest
 from hypothesis import given
@@ -13,14 +12,24 @@ from hypothesis import strategies as st
 from penstock.rollout.judge import (
     ENOUGH,
     NO_BETS,
+    NOTHING_SEEN,
+    Bins,
     bet,
     distance_of_scores,
-    evidence_of_errors,
     mean_of_logs,
+    weigh,
 )
 
 SHARES = st.floats(0.01, 0.99)
 RATIOS = st.floats(1, 20)
+
+
+def evidence_of_errors(steps: list[tuple[float, int, int]], tolerated: float) -> float:
+    """After all of these: a share, errors of the candidate, errors of the champion."""
+    logs: tuple[float, ...] = NOTHING_SEEN
+    for step in steps:
+        logs = weigh(logs, *step, tolerated)
+    return mean_of_logs(logs)
 
 
 @given(share=SHARES, tolerated=RATIOS, better=st.floats(0, 1))
@@ -32,6 +41,33 @@ def test_one_more_error_raises_no_hopes_under_the_null(share: float, tolerated: 
         [(share, 0, 1)], tolerated
     )
     assert mean <= 1 + 1e-9
+
+
+@given(
+    own=st.integers(1, 6),
+    other=st.integers(1, 6),
+    rate=st.floats(0, 1),
+    tolerated=st.floats(1, 5),
+    better=st.floats(0, 1),
+)
+def test_a_block_raises_no_hopes_under_the_null(
+    own: int, other: int, rate: float, tolerated: float, better: float
+) -> None:
+    """Nor in the mean over all that may fail of a block's requests, by the share that they were seen to have."""
+    worse = min(tolerated * better * rate, 1.0)
+    mean = math.fsum(
+        chance(failed, own, worse)
+        * chance(champion, other, rate)
+        * evidence_of_errors([(own / (own + other), failed, champion)], tolerated)
+        for failed in range(own + 1)
+        for champion in range(other + 1)
+    )
+    assert mean <= 1 + 1e-9
+
+
+def chance(failed: int, requests: int, rate: float) -> float:
+    """That so many of so many fail."""
+    return math.comb(requests, failed) * rate**failed * (1 - rate) ** (requests - failed)
 
 
 @given(
@@ -137,11 +173,11 @@ def test_evidence_beyond_any_float_is_infinite() -> None:
 EDGES = [i / 20 for i in range(1, 20)]
 
 
-def counted(draws: list[float]) -> list[int]:
-    counts = [0] * (len(EDGES) + 1)
+def counted(draws: list[float], edges: list[float] = EDGES) -> Bins:
+    bins = Bins.of(edges)
     for draw in draws:
-        counts[bisect_right(EDGES, draw)] += 1
-    return counts
+        bins.add(draw)
+    return bins
 
 
 def test_scores_that_are_alike_are_never_apart() -> None:
@@ -160,6 +196,29 @@ def test_scores_that_moved_are_apart() -> None:
     assert 0.2 < distance_of_scores(counted(one), counted(other), 0.01) <= 2 / 3
 
 
+@given(
+    edges=st.lists(st.floats(0, 1), min_size=1, max_size=8, unique=True).map(sorted),
+    draws=st.lists(st.floats(0, 1), min_size=400, max_size=400),
+    moved=st.sampled_from([0.0, 0.9]),
+)
+def test_bins_that_differ_are_never_further_apart(
+    edges: list[float], draws: list[float], moved: float
+) -> None:
+    """Than the same draws by bins that are finer than both."""
+    other = [draw + moved for draw in draws]
+    finest = sorted({*draws, *other, *edges, *EDGES})
+    apart = distance_of_scores(counted(draws, finest), counted(other, finest), 0.01)
+    assert distance_of_scores(counted(draws, edges), counted(other), 0.01) <= apart + 1e-9
+
+
+def test_scores_that_moved_are_apart_by_other_bins_too() -> None:
+    """As two versions of a regression have them, each by its own samples."""
+    chance = random.Random(5)
+    one, other = ([chance.random() * 0.6 + moved for _ in range(1000)] for moved in (0.0, 0.4))
+    shifted = [edge + 0.013 for edge in EDGES]
+    assert distance_of_scores(counted(one), counted(other, shifted), 0.01) > 0.1
+
+
 def test_no_scores_are_not_apart() -> None:
     """Where one side has none yet nothing is said."""
-    assert distance_of_scores([5, 0], [0, 0], 0.01) == 0
+    assert distance_of_scores(Bins((1.0,), [5, 0]), Bins((1.0,), [0, 0]), 0.01) == 0

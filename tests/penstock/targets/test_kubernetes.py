@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from hypothesis import strategies as st
 
 from penstock.host.manifest import Manifest
 from penstock.targets import TargetError
-from penstock.targets.kubernetes import access, manifests, settings, target, trouble
+from penstock.targets.kubernetes import access, deployments, manifests, settings, trouble
 from penstock.targets.kubernetes.api import log_lines
-from penstock.targets.kubernetes.manifests import Revision, Shape
+from penstock.targets.kubernetes.manifests import Live, Revision, Shape
 
 MADE = Revision("flight_delays", "7", "v7-0123456789ab", f"registry.example/team/fn@sha256:{'a' * 64}")
 GIVEN = {
@@ -76,6 +77,11 @@ def test_what_is_not_set_is_told_all_at_once() -> None:
         ({settings.REPLICAS: "2-9", settings.SCALE_ON: "cpu=1"}, r"SCALE_ON is 'cpu=1', expected requests"),
         ({settings.CPU: "fast", settings.MEMORY: "-1"}, r"CPU is 'fast'.*; .*MEMORY is '-1'"),
         ({settings.URL: "https://functions.example"}, r"URL is .*\{name\} in it"),
+        ({settings.PARENT_GATEWAY: "public"}, r"PARENT_GATEWAY goes with PENSTOCK_KUBERNETES_URL"),
+        (
+            {settings.PARENT_GATEWAY: "a/b/c", settings.URL: "https://{name}.example"},
+            r"PARENT_GATEWAY is 'a/b/c'",
+        ),
     ],
 )
 def test_wrong_settings_are_refused(changed: Mapping[str, str], said: str) -> None:
@@ -121,10 +127,11 @@ def test_every_object_says_whose_it_is() -> None:
     owner = {"metadata": {"uid": "1-2-3"}}
     all_of_it = [
         manifests.deployment(MADE, shape), *manifests.bounds(MADE, shape, owner),
-        manifests.network_policy(MADE.function), manifests.service(MADE.function, MADE.revision, "", "now"),
+        manifests.network_policy(MADE.function), manifests.service(MADE.function, Live(MADE.revision, "", "now")),
+        manifests.revision_service(MADE, owner), manifests.http_route(MADE.function, "public", "https://fn.example"),
     ]  # fmt: skip
     assert [each["kind"] for each in all_of_it] == [
-        "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy", "Service"
+        "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy", "Service", "Service", "HTTPRoute"
     ]  # fmt: skip
     for each in all_of_it:
         assert manifests.function_of(each) == "flight_delays"
@@ -145,6 +152,41 @@ def test_the_autoscaler_goes_by_what_is_set() -> None:
         "metric": {"name": "penstock_request_seconds_p95"}, "target": {"type": "AverageValue", "averageValue": "50m"}
     }  # fmt: skip
     assert [each["kind"] for each in manifests.bounds(MADE, Shape(), owner)] == ["PodDisruptionBudget"]
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "path"),
+    [
+        ("https://flight-delays.example", "flight-delays.example", "/"),
+        ("http://functions.example/flight-delays", "functions.example", "/flight-delays"),
+    ],
+)
+def test_a_route_leads_from_the_functions_url(url: str, host: str, path: str) -> None:
+    """By host, or by a path that the function does not see; in a rollout by weights, or as a copy for nobody to see."""
+    made = manifests.http_route("flight_delays", "gateways/public", url)
+    assert made["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
+    assert made["spec"]["hostnames"] == [host]
+    (rule,) = made["spec"]["rules"]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": path}}]
+    assert ("filters" in rule) == (path != "/")
+    assert [(each["name"], each["weight"]) for each in rule["backendRefs"]] == [("flight-delays", 100)]
+    (rule,) = manifests.http_route("flight_delays", "public", url, (MADE.revision, 5))["spec"]["rules"]
+    weights = [("flight-delays", 95), ("flight-delays-0123456789ab", 5)]
+    assert [(each["name"], each["weight"]) for each in rule["backendRefs"]] == weights
+    (rule,) = manifests.http_route("flight_delays", "public", url, (MADE.revision, 0))["spec"]["rules"]
+    assert [each["name"] for each in rule["backendRefs"]] == ["flight-delays"]
+    assert rule["filters"][-1]["requestMirror"]["backendRef"]["name"] == "flight-delays-0123456789ab"
+
+
+def test_a_live_name_is_read_as_it_was_written() -> None:
+    """With pods of one revision, and in a rollout of two."""
+    for live in (Live(MADE.revision, "v6-abc", "now"), Live(MADE.revision, "", "now", "{}", "a1", "7")):
+        assert manifests.live_of(manifests.service("shift", live)) == live
+    two = manifests.service(MADE.function, Live(MADE.revision, "", "now", "{}", "a1"))["spec"]["selector"]
+    assert two == {**manifests.of_function(MADE.function), manifests.TRAFFIC: "a1"}
+    beside = manifests.deployment(replace(MADE, traffic="a1"), Shape())
+    assert two.items() <= beside["spec"]["template"]["metadata"]["labels"].items()
+    assert manifests.revision_of(beside) == replace(MADE, traffic="a1")
 
 
 @pytest.mark.parametrize("name", ["shift_", "shift-", "a_-"])
@@ -168,11 +210,11 @@ def test_old_revisions_are_all_but_those_that_are_kept_and_the_newest(
     there = [{"metadata": {"annotations": {manifests.REVISION: f"v{number}"}}} for number in numbers]
     gone = [
         each["metadata"]["annotations"][manifests.REVISION]
-        for each in target.old(there, {f"v{number}" for number in kept})
+        for each in deployments.old(there, {f"v{number}" for number in kept})
     ]
     others = [f"v{number}" for number in numbers if number not in kept]
     assert gone + others[len(gone) :] == others
-    assert len(others) - len(gone) == min(len(others), target.OTHERS)
+    assert len(others) - len(gone) == min(len(others), deployments.OTHERS)
 
 
 # -- what the cluster says ----------------------------------------------------------------------------------------

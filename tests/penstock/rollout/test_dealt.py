@@ -1,4 +1,4 @@
-"""A rollout's course: who is asked, what is counted, and when it goes on, back or to its end."""
+"""A rollout that we deal ourselves: who is asked, what is counted, and when it goes on, back or to its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.rollout.course import FAILED, LEARN, Course, Seen, score_in
+from penstock.rollout.course import LEARN
+from penstock.rollout.dealt import FAILED, DealtCourse, Seen, score_in
 from penstock.rollout.record import Record
 from penstock.spec.rollout import Rollout
 
@@ -18,11 +19,11 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = BEGAN + timedelta(minutes=1)
 
 
-def course(**plan: object) -> Course:
+def course(**plan: object) -> DealtCourse:
     """One that has just begun."""
     planned = Rollout.model_validate({"steps": [20], "requests": 100, "minutes": 1, **plan})
     at = BEGAN.isoformat()
-    return Course(Record(revision="v2-0123456789ab", run="r", plan=planned, began=at, since=at))
+    return DealtCourse(Record(revision="v2-0123456789ab", run="r", plan=planned, began=at, since=at))
 
 
 def answered(seconds: float = 0.01, score: float | None = None) -> Seen:
