@@ -88,8 +88,27 @@ class Container:
         self._process.communicate()
 
 
+class Script:
+    """An action in Python, in this process."""
+
+    def __init__(self, executed: dict[str, Any]) -> None:
+        self._names: dict[str, Any] = {}
+        exec(executed["code"], self._names)
+
+    def run(self, value: Any, activation: str) -> tuple[str, Any, list[str]]:
+        """As a container does it."""
+        try:
+            result = self._names["main"](json.loads(json.dumps(value)))
+        except Exception as error:
+            return "action developer error", {"error": str(error)}, []
+        return "application error" if "error" in result else "success", json.loads(json.dumps(result)), []
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
 class Server:
-    """Packages, actions, sequences and activations; what goes wrong next is in `faults`."""
+    """Packages, actions, sequences, conductors and activations; what goes wrong next is in `faults`."""
 
     def __init__(self) -> None:
         self.limits: dict[str, Any] = dict(LIMITS)
@@ -109,7 +128,7 @@ class Server:
         #: How long blocking calls wait before they get the activation's id alone.
         self.patience = 60.0
         #: By what they were initialised with: who puts the same again does not wait for another to start.
-        self._containers: dict[str, Container] = {}
+        self._containers: dict[str, Container | Script] = {}
         self._lock = threading.Lock()
 
     def app(self) -> Starlette:
@@ -325,43 +344,86 @@ class Server:
         return JSONResponse(record, 502 if error else 200)
 
     def _activate(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
-        """Run an action or a sequence, and keep the record of it."""
+        """Run an action, a sequence or a conductor with what it has others do, and keep the record of it."""
         number, start = uuid.uuid4().hex, round(time.time() * 1000)
-        components = self.actions[path]["exec"].get("components")
-        if components is None:
-            status, result, logs = self._container(self.actions[path]["exec"]).run(value, number)
+        action = self.actions[path]
+        components = action["exec"].get("components")
+        conducts = any(each == {"key": "conductor", "value": True} for each in action["annotations"])
+        if components is not None:
+            status, result, logs = self._follow(components, value)
+        elif conducts:
+            status, result, logs = self._conduct(path, value)
         else:
-            # A real one overwrites the caller's; whether it is there without one is not known: it must not matter.
-            status, result, logs = "success", {**value, "_actions": components}, []
-            for component in components:
-                inner = component.split("/", 2)[2]
-                if inner not in self.actions:
-                    status, result = "application error", {"error": "Sequence component does not exist."}
-                    break
-                record = self._activate(inner, result)
-                status, result = record["response"]["status"], record["response"]["result"]
-                logs.append(record["activationId"])
-                if status != "success":
-                    break
+            return self._run(path, value)
+        return self._kept(path, number, start, status, result, logs)
+
+    def _run(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
+        """Run an action by itself."""
+        number, start = uuid.uuid4().hex, round(time.time() * 1000)
+        status, result, logs = self._container(self.actions[path]["exec"]).run(value, number)
+        return self._kept(path, number, start, status, result, logs)
+
+    def _follow(self, components: list[str], value: dict[str, Any]) -> tuple[str, Any, list[str]]:
+        # A real one overwrites the caller's; whether it is there without one is not known: it must not matter.
+        status, result, logs = "success", {**value, "_actions": components}, []
+        for component in components:
+            inner = component.split("/", 2)[2]
+            if inner not in self.actions:
+                return "application error", {"error": "Sequence component does not exist."}, logs
+            record = self._activate(inner, result)
+            status, result = record["response"]["status"], record["response"]["result"]
+            logs.append(record["activationId"])
+            if status != "success":
+                break
+        return status, result, logs
+
+    def _conduct(self, path: str, value: dict[str, Any]) -> tuple[str, Any, list[str]]:
+        """Ask a conductor, then what it names, in turns, until it names nothing."""
+        state: dict[str, Any] = {}
+        logs = []
+        while True:
+            record = self._run(path, {**value, **state})
+            logs.append(record["activationId"])
+            status, result = record["response"]["status"], record["response"]["result"]
+            if "action" not in result:
+                return status, result.get("params", result), logs
+            state = result.get("state", {})
+            inner = result["action"].split("/", 2)[2]
+            if inner not in self.actions:
+                value = {"error": f"Failed to resolve action with name '{inner}' during composition."}
+                continue
+            record = self._activate(inner, result.get("params", {}))
+            logs.append(record["activationId"])
+            value = record["response"]["result"]
+
+    def _kept(
+        self, path: str, number: str, start: int, status: str, result: Any, logs: list[str]
+    ) -> dict[str, Any]:
+        end = round(time.time() * 1000)
         record = {
             "activationId": number, "name": path.rpartition("/")[2], "namespace": "guest", "path": f"guest/{path}",
-            "start": start, "end": round(time.time() * 1000), "logs": logs,
+            "start": start, "end": end, "duration": end - start, "logs": logs,
             "response": {"status": status, "success": status == "success", "result": result},
         }  # fmt: skip
         threading.Timer(_LATER, self.records.__setitem__, (number, record)).start()
         return record
 
-    def _container(self, executed: dict[str, Any]) -> Container:
+    def _container(self, executed: dict[str, Any]) -> Container | Script:
         given = {name: executed[name] for name in ("code", "main") if name in executed}
         key = json.dumps(given)
         with self._lock:
             if key not in self._containers:
-                self._containers[key] = Container(given)
+                made = Script if executed["kind"].startswith("python:") else Container
+                self._containers[key] = made(given)
             return self._containers[key]
 
     def _list(self, request: Request) -> Response:
+        asked = request.query_params
+        since, upto = int(asked.get("since", 0)), int(asked.get("upto", 2**62))
         found = [
-            each for each in self.records.values() if each["path"] == f"guest/{request.query_params['name']}"
+            each
+            for each in list(self.records.values())
+            if each["path"] == f"guest/{asked['name']}" and since <= each["start"] <= upto
         ]
         newest = sorted(found, key=lambda each: each["start"], reverse=True)
         return JSONResponse(newest[: int(request.query_params["limit"])])

@@ -26,7 +26,8 @@ _KIND: Final = "blackbox"
 #: The server does not tell this bound of its own: https://github.com/apache/openwhisk/blob/master/docs/reference.md
 _MAX_CODE: Final = 48 * 2**20
 _MEMORY: Final = 256  # MB: a runtime of ONNX takes some 100, and the model comes on top
-_TIMEOUT: Final = 60_000  # ms
+#: How long an action of ours may take, in ms.
+TIMEOUT: Final = 60_000
 #: Parameters that OpenWhisk or a web action puts in the place of the caller's own.
 _TAKEN: Final = ("_actions", "__ow_")
 
@@ -78,7 +79,7 @@ def action(limits: Limits, image: str, code: str, main: str, about: Mapping[str,
         "exec": {"kind": _KIND, "image": image, "code": code, "binary": True, "main": main},
         "limits": {
             "memory": max(_MEMORY, limits.minActionMemory or 0),
-            "timeout": min(_TIMEOUT, limits.maxActionTimeout or _TIMEOUT),
+            "timeout": min(TIMEOUT, limits.maxActionTimeout or TIMEOUT),
         },
         "annotations": [{"key": ABOUT, "value": about}, {"key": "provide-api-key", "value": False}],
     }

@@ -32,7 +32,10 @@ _ERROR: Final = "application error"
 
 
 class Limits(BaseModel):
-    """What the server grants this namespace; sizes in MB, times in ms, None where it does not say."""
+    """What the server grants this namespace; sizes in MB, times in ms, None where it does not say.
+
+    `storeActivations`: whether there are records of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
@@ -41,6 +44,7 @@ class Limits(BaseModel):
     maxActionTimeout: int | None = None
     maxParameterSize: str | None = None
     allowedKinds: list[str] | None = None
+    storeActivations: bool = True
 
     @property
     def parameter_bytes(self) -> int:
@@ -54,7 +58,7 @@ class Activation:
     """How one invocation ended: of which action, as `success`, `application error`, ..., with which result.
 
     `logs` has what it printed, or of a sequence the ids of its components' activations; a blocking call's answer has none. It
-    began at `start` (ms since the epoch).
+    began at `start` (ms since the epoch), and took `duration` ms.
     """
 
     id: str
@@ -63,6 +67,7 @@ class Activation:
     result: Any
     logs: tuple[str, ...] = ()
     start: int = 0
+    duration: int = 0
 
     @property
     def succeeded(self) -> bool:
@@ -181,9 +186,13 @@ class OpenWhisk:
                     raise
         raise AssertionError
 
-    def activations(self, path: str, most: int) -> list[Activation]:
-        """The latest activations of an action (`package/name`), at most so many."""
-        answer = self._call("GET", "/activations", params={"name": path, "limit": most, "docs": "true"})
+    def activations(
+        self, path: str, most: int, since: int | None = None, upto: int | None = None
+    ) -> list[Activation]:
+        """The latest activations of an action (`package/name`), at most so many, that began in this time (ms since the epoch)."""
+        params: dict[str, str | int] = {"name": path, "limit": most, "docs": "true"}
+        params |= {key: at for key, at in (("since", since), ("upto", upto)) if at is not None}
+        answer = self._call("GET", "/activations", params=params)
         return [_recorded(answer, record) for record in answer.json()]
 
     def _call(
@@ -253,6 +262,7 @@ def _recorded(answer: httpx.Response, record: Mapping[str, Any]) -> Activation:
             result=response.get("result"),
             logs=tuple(record.get("logs") or ()),
             start=record["start"],
+            duration=record.get("duration") or 0,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise _garbage(answer, "expected the record of an activation") from error

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.host.manifest import REVISION, Manifest
+from penstock.rollout.record import Action, Record
 from penstock.spec.function import SCORE, Function
+from penstock.spec.rollout import Rollout
 from penstock.targets import RevisionStatus, Status, TargetError
-from penstock.targets.openwhisk import actions, proof, web
+from penstock.targets.openwhisk import actions, proof, rolling, web
 from penstock.targets.openwhisk.actions import ABOUT, MODEL, STEP, WHOLE
 from penstock.targets.openwhisk.client import Activation, OpenWhisk
+from penstock.targets.openwhisk.rolling import Kept, Rolling
 from penstock.targets.openwhisk.triggers import Triggers
 from penstock.targets.sending import as_json
 
@@ -29,6 +32,8 @@ IMAGE: Final = "PENSTOCK_OPENWHISK_IMAGE"
 PACKAGE: Final = "PENSTOCK_OPENWHISK_PACKAGE"
 #: Whose logs are read for the last lines of a function; their results come with them.
 _ACTIVATIONS: Final = 50
+#: Of an activation: in the logs of one that had others asked are theirs.
+_NUMBER: Final = re.compile(r"[0-9a-f]{32}")
 
 Actions = Mapping[str, Mapping[str, Any]]
 
@@ -42,6 +47,7 @@ class OpenWhiskTarget:
         self._package = package
         self._declared = function
         self._triggers = Triggers(server, package)
+        self._rolling = Rolling(server, package)
 
     def prepare(self) -> None:
         """See that the server answers this key, and that the package is there."""
@@ -80,32 +86,37 @@ class OpenWhiskTarget:
         # Of another image, or of steps that ran otherwise: what serves until the live name moves stays until then.
         same = [each for each in there if each != name and _revision(manifest.name, each) == revision]
         self._forget(manifest.name, same)
+        self._rolling.sweep(manifest.name, there)
         return revision
 
     def route(self, name: str, revision: str) -> None:
-        """Make the actions of `revision` the components of the live name. See `Target`."""
-        there = self._actions()
-        chains = {
-            action: about.get("chain", [action])
-            for action, about in there.items()
-            if (about.get("function"), about.get("revision")) == (name, revision)
-        }
-        wanted = {self._wanted(name, revision, there[action].get("steps", ())) for action in chains}
-        chain = next((chains[action] for action in sorted(chains, key=lambda a: a not in wanted)), None)
-        # The server takes a sequence of what is not there.
-        if chain is None or not there.keys() >= set(chain):
-            raise TargetError(
-                f"{name} has no revision {revision} on OpenWhisk"
-                if chain is None
-                else f"{revision} of {name} lacks {', '.join(sorted(set(chain) - there.keys()))} on OpenWhisk",
-                next_step="deploy it first",
-                status=404,
-            )
+        """Make the actions of `revision` the components of the live name, which ends a rollout. See `Target`."""
+        chain = self._chain(name, revision)
+        live = self._live(name)
         # In one request with the components: it is never open without its secret.
-        shown = (
-            web.opened(self._server.get("actions", self._path(name))) if self._declared.web else web.CLOSED
-        )
-        self._server.put("actions", self._path(name), {**self._sequence(chain), **shown})
+        shown = web.opened(live) if self._declared.web else web.CLOSED
+        content = {**self._rolling.sequence(chain), **shown}
+        if kept := Kept.of(live):
+            said = kept.routed(revision, datetime.now(UTC)).annotation()
+            content["annotations"] = [*content["annotations"], said]
+        self._server.put("actions", self._path(name), content)
+
+    def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
+        """Begin a rollout. See `RollingTarget`."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        record = Record(revision=revision, run=run, plan=plan, began=now, since=now)
+        chain, live = self._chain(name, revision), self._live(name)
+        self._rolling.begin(name, live, _serving(name, live), chain, record)
+
+    def take_step(self, name: str) -> Status:
+        """Judge the rollout in course by the records of activations, and do what follows. See `RollingTarget`."""
+        self._rolling.take_step(name)
+        return self.status(name)
+
+    def steer(self, name: str, action: Action) -> Status:
+        """Pause, resume, promote or abort the rollout. See `RollingTarget`."""
+        self._rolling.steer(name, action)
+        return self.status(name)
 
     def attach(self, name: str) -> None:
         """Have the declared triggers start the live name, and no others. See `Target`."""
@@ -131,10 +142,16 @@ class OpenWhiskTarget:
         asked = self._server.invoke(self._path(name), proof.NOTHING)
         if not asked.answered:
             raise _failed(name, asked)
-        for component in self._server.activation(asked.id).logs:
-            if revision := _revision(name, self._server.activation(component).action):
-                return revision
+        if revision := self._answering(name, asked.id):
+            return revision
         raise TargetError(f"{name} is no sequence with a revision on OpenWhisk", next_step="deploy it again")
+
+    def _answering(self, name: str, number: str) -> str | None:
+        """The revision of the function that took part in an activation; None where none did."""
+        asked = self._server.activation(number)
+        own = _revision(name, asked.action)
+        inner = (each for each in asked.logs if _NUMBER.fullmatch(each))
+        return own or next(filter(None, (self._answering(name, each) for each in inner)), None)
 
     def status(self, name: str) -> Status:
         """What OpenWhisk holds of the function. See `Target`."""
@@ -144,12 +161,12 @@ class OpenWhiskTarget:
             for about in there.values()
             if about.get("function") == name and "revision" in about
         }
-        live = self._server.get("actions", self._path(name))
+        live = self._live(name)
+        kept = Kept.of(live)
         if not revisions and live is None:
             raise TargetError(f"no function {name} on OpenWhisk", next_step="deploy it first", status=404)
-        since = None if live is None else datetime.fromtimestamp(live["updated"] / 1000, UTC).isoformat()
-        components = _components(live)
-        serving = next(filter(None, (_revision(name, each) for each in components)), None)
+        serving = _serving(name, live)
+        since = None if live is None else kept.since if kept else rolling.since(live)
         return Status(
             name=name,
             url=f"{self._server.url}/actions/{self._path(name)}",
@@ -166,6 +183,7 @@ class OpenWhiskTarget:
             differs=()
             if live is None or serving not in revisions
             else self._differs(name, revisions[serving], live),
+            rollout=kept.status() if kept else None,
         )
 
     def curl(self, url: str) -> str:
@@ -174,14 +192,17 @@ class OpenWhiskTarget:
 
     def logs(self, name: str, lines: int = 100) -> list[str]:
         """The last `lines` lines that the live revision printed, and its steps for it, of the last activations. See `Target`."""
-        components = self._components(name)
+        live = self._live(name)
+        components, kept = _in_use(live), Kept.of(live)
         if not components:
             raise TargetError(
                 f"no function {name} is live on OpenWhisk", next_step="deploy it first", status=404
             )
+        asked = self._rolling.sides(name, kept) if kept and not kept.record.over else (name,)
         ours = {
             component
-            for record in self._server.activations(self._path(name), _ACTIVATIONS)
+            for sequence in asked
+            for record in self._server.activations(self._path(sequence), _ACTIVATIONS)
             for component in record.logs
         }
         # A step is asked by other functions, too.
@@ -209,17 +230,34 @@ class OpenWhiskTarget:
     def _path(self, action: str) -> str:
         return f"{self._package}/{action}"
 
-    def _sequence(self, chain: Sequence[str]) -> dict[str, Any]:
-        return {"exec": {"kind": "sequence", "components": [f"/_/{self._path(each)}" for each in chain]}}
+    def _live(self, name: str) -> Mapping[str, Any] | None:
+        return self._server.get("actions", self._path(name))
+
+    def _chain(self, name: str, revision: str) -> list[str]:
+        """The actions of a revision, all of which are there. Raises TargetError."""
+        there = self._actions()
+        chains = {
+            action: about.get("chain", [action])
+            for action, about in there.items()
+            if (about.get("function"), about.get("revision")) == (name, revision)
+        }
+        wanted = {self._wanted(name, revision, there[action].get("steps", ())) for action in chains}
+        chain = next((chains[action] for action in sorted(chains, key=lambda a: a not in wanted)), None)
+        # The server takes a sequence of what is not there.
+        if chain is None or not there.keys() >= set(chain):
+            raise TargetError(
+                f"{name} has no revision {revision} on OpenWhisk"
+                if chain is None
+                else f"{revision} of {name} lacks {', '.join(sorted(set(chain) - there.keys()))} on OpenWhisk",
+                next_step="deploy it first",
+                status=404,
+            )
+        return list(chain)
 
     def _actions(self) -> Actions:
         """What our actions in the package say of themselves, by their names."""
         found = {action["name"]: actions.about(action) for action in self._server.actions(self._package)}
         return {name: about for name, about in found.items() if about}
-
-    def _components(self, name: str) -> list[str]:
-        """The names of the live name's actions; none where nothing is live."""
-        return _components(self._server.get("actions", self._path(name)))
 
     def _wanted(self, name: str, revision: str, steps: Sequence[str]) -> str:
         """The name of a revision's own action, as it is declared that it runs."""
@@ -227,7 +265,7 @@ class OpenWhiskTarget:
 
     def _differs(self, name: str, about: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[str, ...]:
         """What of the live revision, which says that `about` itself, is otherwise than it is declared."""
-        found, components = [], _components(live)
+        found, components = [], _in_use(live)
         if self._wanted(name, about["revision"], about.get("steps", ())) not in components:
             found.append(f"it runs otherwise than function.chain and {IMAGE} say: as {', '.join(components)}")
         if self._declared.web and not web.secured(live):
@@ -238,7 +276,7 @@ class OpenWhiskTarget:
 
     def _forget(self, name: str, revisions: Sequence[str]) -> None:
         """Take away actions of a function's revisions that do not serve, and what of steps is then unused."""
-        live = self._components(name) if revisions else ()
+        live = _in_use(self._live(name)) if revisions else ()
         gone = [action for action in revisions if action not in live]
         for action in gone:
             self._server.delete("actions", self._path(action))
@@ -262,7 +300,7 @@ class OpenWhiskTarget:
             self._server,
             self._path(name),
             self._path(f"{manifest.name}-{revision}.proof"),
-            {**self._sequence(chain), "annotations": said},
+            {**self._rolling.sequence(chain), "annotations": said},
             manifest.tolerance,
         )
 
@@ -285,10 +323,17 @@ def open_openwhisk(function: Function, _: Path) -> OpenWhiskTarget:
     return OpenWhiskTarget(server, image, os.environ.get(PACKAGE, "penstock"), function)
 
 
-def _components(live: Mapping[str, Any] | None) -> list[str]:
-    """The names of a sequence's actions, without their package."""
-    found = () if live is None else live["exec"].get("components") or ()
-    return [str(component).rpartition("/")[2] for component in found]
+def _in_use(live: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The actions that a live name asks, in a rollout those of the version that serves, then the new one's; none where nothing is live."""
+    kept = Kept.of(live)
+    if kept is None or kept.record.over:
+        return rolling.components(live)
+    return tuple(dict.fromkeys((*kept.champion, *kept.candidate)))
+
+
+def _serving(name: str, live: Mapping[str, Any] | None) -> str | None:
+    """The revision behind a live name; None where there is none."""
+    return next(filter(None, (_revision(name, each) for each in _in_use(live))), None)
 
 
 def _revision(name: str, action: str) -> str | None:

@@ -138,8 +138,8 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
             "function.triggers.nightly: has cron, and no payload: say what the function is asked each time",
         ),
         (
-            {"function": {"target": "openwhisk", "rollout": {}}},
-            "function: rollout goes with target 'embedded' or 'kubernetes'; the target is 'openwhisk'",
+            {"function": {"target": "knative", "rollout": {}}},
+            "function: rollout goes with target 'embedded' or 'kubernetes' or 'openwhisk'; the target is 'knative'",
         ),
         (
             {"function": {"rollout": {"steps": [50, 25]}}},
