@@ -54,7 +54,7 @@ class KubernetesTarget:
         objects = manifests.object_name(name)
         policy = self._ours("NetworkPolicy", objects, name)
         before = self._ours("Deployment", manifests.revision_name(name, revision), name)
-        image = append(found, self._given.image, self._given.repository(name))
+        image = append(found, self._given.image(found.manifest.runtime), self._given.repository(name))
         made = Revision(name, found.manifest.version, revision, image)
         try:
             self._api.apply(manifests.network_policy(name))
