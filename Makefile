@@ -27,7 +27,7 @@ test-services: $(READY)  ## the same on S3 and PostgreSQL; needs Go and PostgreS
 test-mleap: $(READY) $(MLEAP)  ## the function runtime in Java beside Spark and the one in Python; needs a JDK 17 and Maven
 	@.venv/bin/python -m pytest -m maven -n 2 --dist loadfile tests/images/function_mleap
 
-test-cluster: $(READY)  ## stages as pods on the Kubernetes that KUBECONFIG names; needs Go, kubectl and buildah or docker
+test-cluster: $(READY) $(MLEAP)  ## on the Kubernetes that KUBECONFIG names; needs Go, a JDK 17, Maven, kubectl and buildah or docker
 	@$(HAVE_CLUSTER)
 	@scripts/s3-server
 	@.venv/bin/python -m pytest -m cluster tests/cluster

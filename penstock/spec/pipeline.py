@@ -317,7 +317,7 @@ def _beyond_mleap(function: Function, task: Task | None) -> list[str]:
     asked = {
         "log": function.log > 0,
         "steps": bool(function.own_steps),
-        f"target {function.target!r}": function.target != "embedded",
+        f"target {function.target!r}": function.target not in ("embedded", "kubernetes"),
         # It is judged by the probabilities that it answers.
         "output 'prediction' of classes": function.output == "prediction" and task != "regression",
     }

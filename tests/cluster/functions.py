@@ -91,8 +91,8 @@ def as_deployer(core: client.CoreV1Api, namespace: str) -> dict[str, Any]:
     }
 
 
-def function_image() -> str:
-    """The function image of this checkout, where the cluster pulls from."""
+def function_image(room: str = "function") -> str:
+    """The function image of this checkout, of a room of functions, where the cluster pulls from."""
     base = os.environ.get(BASE_IMAGE)
     command = [
         sys.executable,
@@ -100,7 +100,7 @@ def function_image() -> str:
         "penstock",
         "image",
         "room",
-        "function",
+        room,
         "--registry",
         registry(),
         "--json",

@@ -30,8 +30,9 @@ from penstock.targets.kubernetes import deployments as module
 from penstock.targets.oci.reference import Reference
 from penstock.targets.package_image import append
 from penstock.targets.sending import contents
-from tests.cluster.functions import Place
+from tests.cluster.functions import Place, function_image
 from tests.cluster.stand import BASE_IMAGE, registry
+from tests.jobs.small_packages import linear_bundle, package
 from tests.penstock.conftest import MakeFunction
 
 # The contract's cases, on the target below.
@@ -104,6 +105,38 @@ def test_a_real_registry_takes_over_what_is_below(
     )
     manifest = httpx.get(url, headers={"Accept": accepted}).json()
     assert manifest["layers"][-1]["size"] < 50_000 < sum(each["size"] for each in manifest["layers"][:-1])
+
+
+# -- kinds --------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_of_the_kind_mleap_has_its_own_image(
+    target: Target, environment: pytest.MonkeyPatch, tmp_path: Path, make_function: MakeFunction
+) -> None:
+    """It answers as its samples do, and takes over from a function of the other kind, and back."""
+    bundled = package(
+        tmp_path / "package",
+        linear_bundle({"x": 2.0}),
+        {"x": "double"},
+        ([{"x": 1.0}], [{"prediction": 2.0}]),
+        name="shift",
+        version="2",
+    )
+    first = target.put(make_function(1))
+    target.route("shift", first)
+    with pytest.raises(
+        TargetError, match="of the kind mleap, and PENSTOCK_KUBERNETES_MLEAP_IMAGE is not set"
+    ):
+        target.put(bundled)
+    target = again(environment, tmp_path, KUBERNETES_MLEAP_IMAGE=function_image("function-mleap"))
+    second = target.put(bundled)
+    target.route("shift", second)
+    assert target.serving("shift") == second
+    assert target.invoke("shift", {"x": 3.0})["prediction"] == 6.0
+    asked = httpx.post(f"{target.status('shift').url}/predict", json={"x": 1.0}, trust_env=False)
+    assert asked.json()["prediction"] == 2.0
+    target.route("shift", first)
+    assert target.invoke("shift", {"x": 3.0})["prediction"] == 4.0
 
 
 # -- switching ----------------------------------------------------------------------------------------------------

@@ -87,11 +87,8 @@ def test_it_is_what_it_should_be(room_name: str, room: Callable[[str], str]) -> 
 
 
 @contextmanager
-def serving(image: str, package: Path, *options: str) -> Iterator[Callable[[dict[str, float]], Any]]:
-    """A function image on a package, by its default command alone and with nothing to write to; asks it.
-
-    `options` are docker's.
-    """
+def serving(image: str, package: Path) -> Iterator[Callable[[dict[str, float]], Any]]:
+    """A function image on a package, by its default command alone and with nothing to write to; asks it."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     package.chmod(0o755)  # another user reads it
@@ -103,7 +100,7 @@ def serving(image: str, package: Path, *options: str) -> Iterator[Callable[[dict
             return False
 
     container = docker(
-        "run", "--detach", "--read-only", *options, "--cap-drop", "ALL", "--volume", f"{package}:/package:ro",
+        "run", "--detach", "--read-only", "--cap-drop", "ALL", "--volume", f"{package}:/package:ro",
         "--publish", f"127.0.0.1:{port}:8080", image,
     )  # fmt: skip
     try:
@@ -125,9 +122,9 @@ def test_a_mounted_package_is_served(room: Callable[[str], str], tmp_path: Path)
 
 
 def test_a_mounted_package_is_served_by_a_jvm(room: Callable[[str], str], tmp_path: Path) -> None:
-    """So does that of the runtime in Java, which needs a folder in memory."""
+    """So does that of the runtime in Java."""
     folder = package(tmp_path / "package", linear_bundle({"distance": 2.0}), KINDS, SAMPLES)
-    with serving(room("function-mleap"), folder, "--tmpfs", SCRATCH) as ask:
+    with serving(room("function-mleap"), folder) as ask:
         assert ask({"distance": 3.0})["prediction"] == 6.0
 
 

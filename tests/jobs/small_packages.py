@@ -107,6 +107,7 @@ def package(
     samples: tuple[list[dict[str, Any]], list[dict[str, Any]]],
     *,
     classes: Sequence[Any] | None = None,
+    name: str = "flights",
     version: str = "1",
 ) -> Path:
     """A package of a model (an ONNX graph, or the bytes of a Bundle.ML), its inputs (name -> type) and samples (records, answers)."""
@@ -118,7 +119,7 @@ def package(
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (file, "samples.json")
     }
     manifest = {
-        "format": 1, "name": "flights", "version": version, "key": "k", "runtime": kind,
+        "format": 1, "name": name, "version": version, "key": "k", "runtime": kind,
         "task": "regression" if classes is None else "binary",
         "inputs": [{"name": name, "type": kind} for name, kind in inputs.items()],
         "classes": None if classes is None else list(classes),

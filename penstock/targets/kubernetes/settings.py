@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from penstock.runtimes import Kind
 from penstock.targets import TargetError
 from penstock.targets.kubernetes.manifests import METRICS, Shape, object_name
 
 NAMESPACE: Final = "PENSTOCK_KUBERNETES_NAMESPACE"
 IMAGE: Final = "PENSTOCK_KUBERNETES_IMAGE"
+MLEAP_IMAGE: Final = "PENSTOCK_KUBERNETES_MLEAP_IMAGE"
+#: Which is the function image, by the kind of the function.
+_IMAGES: Final[Mapping[Kind, str]] = {"onnx": IMAGE, "mleap": MLEAP_IMAGE}
 #: Where images go: `penstock image` reads the same.
 REGISTRY: Final = "PENSTOCK_REGISTRY"
 URL: Final = "PENSTOCK_KUBERNETES_URL"
@@ -32,7 +36,7 @@ _PARENT: Final = re.compile(rf"(?:{_NAME.pattern}/)?{_NAME.pattern}")
 
 @dataclass(frozen=True)
 class Settings:
-    """Where functions are, on which image, in which registry theirs are, how they are called, and their shape.
+    """Where functions are, on which image those of each kind, in which registry theirs are, how they are called, and their shape.
 
     `url` has `{name}` in it; None where callers find a function as the platform says. `gateway` is the address that requests
     go to whatever host a function's URL names; None where that host is found. `parent` is the Gateway, `namespace/name`, that leads
@@ -40,12 +44,21 @@ class Settings:
     """
 
     namespace: str
-    image: str
+    images: Mapping[Kind, str]
     registry: str
     url: str | None
     gateway: str | None
     shape: Shape
     parent: str | None = None
+
+    def image(self, kind: Kind) -> str:
+        """The function image for functions of that kind. Raises TargetError where none was given."""
+        if kind not in self.images:
+            raise TargetError(
+                f"the function is of the kind {kind}, and {_IMAGES[kind]} is not set",
+                next_step="set it where stages run and where `penstock` does: docs/targets.md",
+            )
+        return self.images[kind]
 
     def repository(self, function: str) -> str:
         """Where a function's images go."""
@@ -54,7 +67,9 @@ class Settings:
 
 def read(environment: Mapping[str, str] = os.environ, *, serverless: bool = False) -> Settings:
     """All of it; `serverless`: pods are as many as Knative makes, within bounds. Raises TargetError with every fault."""
-    missing = [name for name in (NAMESPACE, IMAGE, REGISTRY) if not environment.get(name)]
+    images = {kind: environment[name] for kind, name in _IMAGES.items() if environment.get(name)}
+    needed = (NAMESPACE, REGISTRY) if images else (NAMESPACE, IMAGE, REGISTRY)
+    missing = [name for name in needed if not environment.get(name)]
     if missing:
         raise TargetError(
             f"Kubernetes is the target, and {', '.join(missing)} is not set",
@@ -117,7 +132,7 @@ def read(environment: Mapping[str, str] = os.environ, *, serverless: bool = Fals
     )
     return Settings(
         namespace,
-        environment[IMAGE],
+        images,
         environment[REGISTRY].rstrip("/"),
         url or None,
         gateway or None,

@@ -63,7 +63,7 @@ class KubernetesTarget:
         live = self._live.find(name)
         if live and revision in serving(live) - {live.revision}:
             return revision  # it has proved itself, and how many pods it has is the rollout's
-        image = append(found, self._given.image, self._given.repository(name))
+        image = append(found, self._given.image(found.manifest.runtime), self._given.repository(name))
         traffic = self._traffic(name, revision, live)
         made = Revision(name, found.manifest.version, revision, image, traffic)
         try:

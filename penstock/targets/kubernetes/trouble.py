@@ -113,7 +113,7 @@ def _of_end(ended: Object, restarted: int, crashes: bool, lines: Sequence[str]) 
         return Trouble(last, "build the package again with `register`, or see whose keys are trusted", True)
     return Trouble(
         f"it ended with exit code {code} ({why}): {last}",
-        "see that PENSTOCK_KUBERNETES_IMAGE is the function image of this release",
+        "see that PENSTOCK_KUBERNETES_IMAGE, or that of the kind, is the function image of this release",
         lasting=restarted >= _CRASHED,
         crashes=crashes,
     )

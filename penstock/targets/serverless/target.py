@@ -73,7 +73,7 @@ class ServerlessTarget:
         check(found.manifest)
         owned.ours(self._api, "NetworkPolicy", manifests.object_name(name), name)
         before = self._find(name)
-        image = append(found, self._given.image, self._given.repository(name))
+        image = append(found, self._given.image(found.manifest.runtime), self._given.repository(name))
         made = Revision(name, found.manifest.version, revision, image)
         there = self._names(made)
         try:

@@ -258,6 +258,14 @@ def test_a_gate_can_be_switched_off(fields: dict[str, Any]) -> None:
     assert pipeline.gates.parity
 
 
+def test_functions_of_the_kind_mleap_go_where_they_were_seen(fields: dict[str, Any]) -> None:
+    """To the function host and to plain Kubernetes."""
+    for target in ("embedded", "kubernetes"):
+        function = {"bundle": "mleap", "target": target}
+        assert Pipeline(**{**fields, "function": function}).function.target == target
+    assert "go with target 'knative'" in faults(fields, function={"bundle": "mleap", "target": "knative"})
+
+
 def test_schema_can_be_printed() -> None:
     """The JSON Schema names every field, so that an editor or another language can check a spec."""
     schema = Pipeline.model_json_schema()

@@ -63,6 +63,15 @@ def test_what_is_not_set_is_told_all_at_once() -> None:
         settings.read({})
 
 
+def test_each_kind_of_function_has_its_image() -> None:
+    """One of the two is enough, and a function of the other kind is refused with the variable that it lacks."""
+    named = {**GIVEN, settings.IMAGE: "", settings.MLEAP_IMAGE: "registry.example/penstock/function-mleap:1"}
+    found = settings.read(named)
+    assert found.image("mleap") == named[settings.MLEAP_IMAGE]
+    with pytest.raises(TargetError, match=f"of the kind onnx, and {settings.IMAGE} is not set"):
+        found.image("onnx")
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
