@@ -26,6 +26,7 @@ from penstock.targets.kubernetes.live import LiveNames, serving, watch_of
 from penstock.targets.kubernetes.manifests import Live
 from penstock.targets.kubernetes.owned import annotation, ours
 from penstock.targets.kubernetes.settings import PARENT_GATEWAY, REPLICAS, SCALE_ON, Settings
+from penstock.targets.rolling import is_begun, not_in_course
 
 #: Seconds between two looks at what pods count, whoever takes them.
 LOOK: Final = 5.0
@@ -60,23 +61,11 @@ class Rolling:
 
     def _begin(self, name: str, revision: str, plan: Rollout, run: str) -> None:
         live = self._live.find(name)
-        if live is None:
-            raise TargetError(
-                f"{name} has no live revision to roll out beside",
-                next_step="move the live name to one",
-                status=409,
-            )
         last = watch_of(live)
-        if last and last.record.revision == revision and (last.record.run == run or not last.record.over):
+        record = last.record if last else None
+        if is_begun(name, live.revision if live else None, record, revision, run):
             return
-        if last and not last.record.over:
-            raise TargetError(
-                f"{last.record.revision} of {name} is being rolled out",
-                next_step="wait for its end, or end it: penstock rollout PIPELINE abort",
-                status=409,
-            )
-        if live.revision == revision:
-            raise TargetError(f"{revision} is the live revision of {name} already", status=409)
+        assert live is not None
         candidate = self._deployments.known(name, revision)
         champion = self._deployments.known(name, live.revision)
         planned = fitted(plan, self._given, replicas(champion))
@@ -122,11 +111,7 @@ class Rolling:
             live = self._live.find(name)
             watch = watch_of(live)
             if live is None or watch is None or watch.record.over:
-                raise TargetError(
-                    f"no rollout of {name} is in course",
-                    next_step="its status tells the last one",
-                    status=409,
-                )
+                raise not_in_course(name)
             self._check_way(live)
             if action == "promote":
                 candidate = self._deployments.known(name, watch.record.revision)

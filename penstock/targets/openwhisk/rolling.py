@@ -23,6 +23,7 @@ from penstock.targets import TargetError
 from penstock.targets.asking import tries
 from penstock.targets.openwhisk import actions, deal, proof
 from penstock.targets.openwhisk.client import Activation, OpenWhisk
+from penstock.targets.rolling import is_begun, not_in_course
 
 #: Seconds between two looks at what was answered, whoever takes them.
 LOOK: Final = 5.0
@@ -131,27 +132,13 @@ class Rolling:
 
         See `RollingTarget`.
         """
-        if live is None or serving is None:
-            raise TargetError(
-                f"{name} has no live revision to roll out beside",
-                next_step="move the live name to one",
-                status=409,
-            )
         last = Kept.of(live)
-        if (
-            last
-            and last.record.revision == record.revision
-            and (last.record.run == record.run or not last.record.over)
+        if is_begun(
+            name, serving if live else None, last.record if last else None, record.revision, record.run
         ):
             return
-        if last and not last.record.over:
-            raise TargetError(
-                f"{last.record.revision} of {name} is being rolled out",
-                next_step="wait for its end, or end it: penstock rollout PIPELINE abort",
-                status=409,
-            )
-        if serving == record.revision:
-            raise TargetError(f"{serving} is the live revision of {name} already", status=409)
+        assert live is not None
+        assert serving is not None
         self._check(record.plan)
         kept = Kept(
             record=record,
@@ -181,11 +168,7 @@ class Rolling:
             live = self._live(name)
             kept = Kept.of(live)
             if live is None or kept is None or kept.record.over:
-                raise TargetError(
-                    f"no rollout of {name} is in course",
-                    next_step="its status tells the last one",
-                    status=409,
-                )
+                raise not_in_course(name)
             if action in ("promote", "abort"):
                 state: State = "promoted" if action == "promote" else "aborted"
                 further = kept.ended(state, "by a person", datetime.now(UTC))

@@ -1,0 +1,37 @@
+"""What each target says of a rollout that cannot begin, or that is not there."""
+
+from __future__ import annotations
+
+from penstock.rollout.record import Record
+from penstock.targets import TargetError
+
+
+def is_begun(name: str, live: str | None, last: Record | None, revision: str, run: str) -> bool:
+    """Whether the function's rollout of `revision` is in course, or was begun by that very run.
+
+    `live` is the revision that serves, `last` the last rollout. Raises TargetError (409) where it cannot begin.
+    """
+    if live is None:
+        raise TargetError(
+            f"{name} has no live revision to roll out beside",
+            next_step="move the live name to one",
+            status=409,
+        )
+    if last and last.revision == revision and (last.run == run or not last.over):
+        return True
+    if last and not last.over:
+        raise TargetError(
+            f"{last.revision} of {name} is being rolled out",
+            next_step="wait for its end, or end it: penstock rollout PIPELINE abort",
+            status=409,
+        )
+    if live == revision:
+        raise TargetError(f"{revision} is the live revision of {name} already", status=409)
+    return False
+
+
+def not_in_course(name: str) -> TargetError:
+    """What is said to whoever steers a rollout that has ended, or never began."""
+    return TargetError(
+        f"no rollout of {name} is in course", next_step="its status tells the last one", status=409
+    )
