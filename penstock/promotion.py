@@ -208,14 +208,8 @@ class Promotion:
 
     def _stepped(self) -> Status | None:
         """What the target knows once a rollout in course has taken its next step; None where it knows nothing."""
-        if not isinstance(self._target, RollingTarget):
-            return self._status()
-        try:
-            return self._target.take_step(self._function)
-        except TargetError as error:
-            if error.status == 404:
-                return None
-            raise
+        target = self._target
+        return self._told(target.take_step if isinstance(target, RollingTarget) else target.status)
 
     # -- at once --------------------------------------------------------------------------------------------
 
@@ -279,8 +273,11 @@ class Promotion:
         )
 
     def _status(self) -> Status | None:
+        return self._told(self._target.status)
+
+    def _told(self, ask: Callable[[str], Status]) -> Status | None:
         try:
-            return self._target.status(self._function)
+            return ask(self._function)
         except TargetError as error:
             if error.status == 404:
                 return None

@@ -11,7 +11,7 @@ from penstock.host.rolling import Rolling
 from penstock.host.runner import Runner
 from penstock.host.state import StateFolder, Traffic
 from penstock.rollout.dealt import DealtCourse
-from penstock.rollout.record import Action, Record, State
+from penstock.rollout.record import AFTER, Action, Record, State
 from penstock.spec.rollout import Rollout
 
 
@@ -76,8 +76,8 @@ class Rollouts:
         elif action == "abort":
             await self._conclude(function, rolling, "aborted", "by a person")
         else:
-            state: State = "paused" if action == "pause" else "under way"
-            await self._go_on(function, rolling, rolling.course.record.model_copy(update={"state": state}))
+            further = rolling.course.record.model_copy(update={"state": AFTER[action]})
+            await self._go_on(function, rolling, further)
 
     async def promote(self, function: Function, reason: str) -> None:
         """End the rollout in course well before its time, once its process is there. Raises HostError (422, 502)."""

@@ -22,6 +22,8 @@ _REQUESTS: Final = "penstock_requests_total"
 _SECONDS: Final = "penstock_request_seconds"
 _SCORES: Final = "penstock_score"
 _STARTED: Final = "process_start_time_seconds"
+#: What `Counters` and `Side` have alike.
+_NUMBERS: Final = ("requests", "errors", "refusals")
 
 
 class Counters(BaseModel):
@@ -46,8 +48,7 @@ class Counters(BaseModel):
         """
         if self.started != before.started:
             return self.model_copy(update={"requests": self.requests + 1, "errors": self.errors + 1})
-        numbers = ("requests", "errors", "refusals")
-        found = {each: getattr(self, each) - getattr(before, each) for each in numbers}
+        found = {each: getattr(self, each) - getattr(before, each) for each in _NUMBERS}
         return Counters(
             **found,
             seconds=_less(self.seconds, before.seconds),
@@ -60,7 +61,7 @@ def read(metrics: str) -> Counters:
     # Not every room has it, and only this needs it.
     from prometheus_client.parser import text_string_to_metric_families
 
-    answered = dict.fromkeys(("requests", "errors", "refusals"), 0)
+    answered = dict.fromkeys(_NUMBERS, 0)
     upto: dict[str, dict[float, int]] = {_SECONDS: {}, _SCORES: {}}
     started = None
     for family in text_string_to_metric_families(metrics):
@@ -131,8 +132,7 @@ class CountedCourse(Course):
         ):
             seconds = _sum(each.seconds for each in found)
             timed = {} if slow_from is None else {"timed": seconds.total, "slow": seconds.beyond(slow_from)}
-            numbers = ("requests", "errors", "refusals")
-            sums = {name: sum(getattr(each, name) for each in found) for name in numbers}
+            sums = {name: sum(getattr(each, name) for each in found) for name in _NUMBERS}
             side.block = Side(**sums, **timed)
             side.counts = _added(side.counts, side.block)
             side.latency = _sum((side.latency, seconds))
@@ -211,7 +211,7 @@ class Watch(BaseModel):
 
     def status(self) -> RolloutStatus:
         """What is told of it."""
-        return RolloutStatus.of(self.record) if self.record.over else self._course().status()
+        return self._course().status()
 
     def _course(self) -> CountedCourse:
         return CountedCourse(

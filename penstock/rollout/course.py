@@ -70,14 +70,9 @@ class Course(ABC):
         self.candidate = candidate
 
     @property
-    def share(self) -> int:
-        """The candidate's of requests, in percent; 0 in the shadow."""
-        return self.record.plan.stages[self.record.stage]
-
-    @property
     def compared(self) -> float:
         """The candidate's share of what is compared: one half in the shadow."""
-        return self.share / 100 or 0.5
+        return self.record.share / 100 or 0.5
 
     @property
     def slow_candidate(self) -> float | None:
@@ -150,8 +145,11 @@ class Course(ABC):
 
     @property
     def _stage(self) -> Stage:
-        counts = (side.counts.model_copy() for side in (self.candidate, self.champion))
-        return Stage(share=self.compared, candidate=next(counts), champion=next(counts))
+        return Stage(
+            share=self.compared,
+            candidate=self.candidate.counts.model_copy(),
+            champion=self.champion.counts.model_copy(),
+        )
 
     def advanced(self, now: datetime) -> Record | None:
         """The record of the next stage; None where this is the last one."""
@@ -181,7 +179,9 @@ class Course(ABC):
         return self.record.model_copy(update={"state": state, "reason": reason, "past": past})
 
     def status(self) -> RolloutStatus:
-        """What is told of it."""
+        """What is told of it; after its end nothing of what its sides do."""
+        if self.record.over:
+            return RolloutStatus.of(self.record)
         candidate, champion = (
             SideStatus(
                 requests=side.counts.requests,

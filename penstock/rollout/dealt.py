@@ -51,17 +51,17 @@ class DealtCourse(Course):
     @property
     def shadowing(self) -> bool:
         """Whether requests are to be answered by the candidate too, for nobody to see."""
-        return self.share == 0 and not self.stopped
+        return self.record.share == 0 and not self.stopped
 
     def deals(self, key: str | None) -> bool:
         """Whether the candidate answers a request: always the same for the same key, which stays as its share grows."""
-        if self.stopped or not self.share:
+        if self.stopped or not self.record.share:
             return False
         if key is None:
-            return self._deal.random() * 100 < self.share
+            return self._deal.random() * 100 < self.record.share
         # Salted, so that the next rollout begins with other callers.
         digest = hashlib.blake2b(key.encode(), key=self.record.revision.encode()[:64], digest_size=8).digest()
-        return int.from_bytes(digest, "big") * 100 < self.share << 64
+        return int.from_bytes(digest, "big") * 100 < self.record.share << 64
 
     def weight(self) -> float:
         """As requests are dealt, whatever failed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +15,10 @@ _IN_COURSE: Final = ("under way", "paused")
 #: What a person may do to a rollout in course.
 Action = Literal["pause", "resume", "promote", "abort"]
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+#: What it is then.
+AFTER: Final[Mapping[Action, State]] = {
+    "pause": "paused", "resume": "under way", "promote": "promoted", "abort": "aborted",
+}  # fmt: skip
 
 
 class Side(BaseModel):
@@ -63,6 +68,11 @@ class Record(BaseModel):
     bets: tuple[float, ...] = NO_BETS
     slow_from: float | None = None
     edges: tuple[float, ...] | None = None
+
+    @property
+    def share(self) -> int:
+        """The candidate's of requests, in percent; 0 in the shadow."""
+        return self.plan.stages[self.stage]
 
     @property
     def over(self) -> bool:
@@ -121,7 +131,7 @@ class RolloutStatus(BaseModel):
             run=record.run,
             state=record.state,
             reason=record.reason,
-            share=shares.get(record.state, record.plan.stages[record.stage]),
+            share=shares.get(record.state, record.share),
             stage=record.stage + 1,
             stages=len(record.plan.stages),
             least=record.plan.least(record.stage),

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import httpx
 
+from penstock.targets import TargetError
+
 _POLL_SECONDS: Final = 0.3
 
 
@@ -28,6 +30,11 @@ def polls(seconds: float) -> Iterator[None]:
     while time.monotonic() < deadline:
         yield
         time.sleep(_POLL_SECONDS)
+
+
+def crowded(what: str) -> TargetError:
+    """What is said where every try to write it came too late."""
+    return TargetError(f"others write {what} all the time", next_step="run again")
 
 
 def object_in(answer: httpx.Response) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from penstock.rollout.record import Record
 from penstock.targets import TargetError
 
@@ -28,6 +30,16 @@ def is_begun(name: str, live: str | None, last: Record | None, revision: str, ru
     if live == revision:
         raise TargetError(f"{revision} is the live revision of {name} already", status=409)
     return False
+
+
+def check_plan(platform: str, faults: Sequence[str]) -> None:
+    """Raises TargetError (422) where a platform cannot have a rollout, with every fault of its plan there."""
+    if faults:
+        raise TargetError(
+            f"this rollout cannot be had on {platform}: {'; '.join(faults)}",
+            next_step="docs/rollout.md has what each platform gives",
+            status=422,
+        )
 
 
 def not_in_course(name: str) -> TargetError:

@@ -70,12 +70,11 @@ class Deployments:
             self._api.merge("Deployment", deployment["metadata"]["name"], {"spec": {"replicas": number}})
 
     def end_others(self, name: str, kept: Collection[str]) -> list[Object]:
-        """Have no pods of a function's revisions but those that are `kept`; all its Deployments."""
-        found = self.of_function(name)
-        for each in found:
-            if annotation(each, manifests.REVISION) not in kept:
-                self.scale(each, 0)
-        return found
+        """Have no pods of a function's revisions but those that are `kept`; the Deployments of the others, the oldest first."""
+        others = [each for each in self.of_function(name) if annotation(each, manifests.REVISION) not in kept]
+        for each in others:
+            self.scale(each, 0)
+        return others
 
     def await_ready(self, name: str, revision: str) -> None:
         """Wait until all pods of a revision take requests. Raises TargetError with what keeps them from it."""

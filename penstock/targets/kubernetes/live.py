@@ -10,7 +10,7 @@ from typing import Final
 
 from penstock.rollout.counted import Watch
 from penstock.targets import TargetError
-from penstock.targets.asking import tries
+from penstock.targets.asking import crowded, tries
 from penstock.targets.kubernetes import manifests
 from penstock.targets.kubernetes.api import CONFLICT, Api
 from penstock.targets.kubernetes.manifests import Live
@@ -48,7 +48,7 @@ class LiveNames:
             live = edit(self.find(name))
             if self.write(name, live):
                 return live
-        raise TargetError(f"others write the service of {name} all the time", next_step="run again")
+        raise crowded(f"the service of {name}")
 
     def url(self, name: str) -> str:
         """Where callers find the function."""
@@ -86,7 +86,7 @@ class LiveNames:
                     raise
             else:
                 return
-        raise TargetError(f"others write the HTTPRoute of {name} all the time", next_step="run again")
+        raise crowded(f"the HTTPRoute of {name}")
 
     def remove(self, name: str) -> None:
         """Take it away, how callers come to it first."""
@@ -113,4 +113,4 @@ def candidate_of(live: Live) -> tuple[str, int] | None:
     watch = watch_of(live)
     if watch is None or watch.record.over or live.traffic:
         return None
-    return watch.record.revision, watch.record.plan.stages[watch.record.stage]
+    return watch.record.revision, watch.record.share

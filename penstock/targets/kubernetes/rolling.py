@@ -15,18 +15,18 @@ from typing import Final
 
 from penstock.rollout.counted import Counters, Watch, read
 from penstock.rollout.course import Verdict
-from penstock.rollout.record import Action, Record, State
+from penstock.rollout.record import AFTER, Action, Record
 from penstock.spec.rollout import Rollout
 from penstock.targets import TargetError
-from penstock.targets.asking import polls, tries
+from penstock.targets.asking import crowded, polls, tries
 from penstock.targets.kubernetes import manifests, trouble
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.deployments import Deployments, is_whole, own_pods, replicas
 from penstock.targets.kubernetes.live import LiveNames, serving, watch_of
 from penstock.targets.kubernetes.manifests import Live
-from penstock.targets.kubernetes.owned import annotation, ours
+from penstock.targets.kubernetes.owned import ours
 from penstock.targets.kubernetes.settings import PARENT_GATEWAY, REPLICAS, SCALE_ON, Settings
-from penstock.targets.rolling import is_begun, not_in_course
+from penstock.targets.rolling import check_plan, is_begun, not_in_course
 
 #: Seconds between two looks at what pods count, whoever takes them.
 LOOK: Final = 5.0
@@ -76,7 +76,8 @@ class Rolling:
         now = datetime.now(UTC)
         at = now.isoformat(timespec="seconds")
         record = Record(revision=revision, run=run, plan=planned, began=at, since=at)
-        watch, _ = Watch(record=record, looked=at).look(*self._counted(name, live.revision, revision), now)
+        counted = self._counted(*(self._pods(name, each) for each in (live.revision, revision)))
+        watch, _ = Watch(record=record, looked=at).look(*counted, now)
         if not self._live.write(name, _with(live, watch, traffic)):
             raise TargetError(
                 f"the service of {name} was changed meanwhile", next_step="run again", status=409
@@ -121,13 +122,12 @@ class Rolling:
             elif action == "abort":
                 further = watch.ended("aborted", "by a person")
             else:
-                state: State = "paused" if action == "pause" else "under way"
-                further = watch.turned(state)
+                further = watch.turned(AFTER[action])
             after = _with(live, further, live.traffic)
             if self._live.write(name, after):
                 self._follow_up(name, after, further)
                 return
-        raise TargetError(f"others write the service of {name} all the time", next_step="run again")
+        raise crowded(f"the service of {name}")
 
     # -- how ------------------------------------------------------------------------------------------------
 
@@ -153,11 +153,7 @@ class Rolling:
 
     def _alone(self, name: str, kept: set[str]) -> None:
         """Have no pods but those of these revisions."""
-        others = [
-            each
-            for each in self._deployments.end_others(name, kept)
-            if annotation(each, manifests.REVISION) not in kept
-        ]
+        others = self._deployments.end_others(name, kept)
         for _ in polls(_PATIENCE):
             pods = [
                 pod for pod in self._api.find("Pod", manifests.of_function(name)) if not trouble.is_going(pod)
@@ -182,9 +178,9 @@ class Rolling:
         candidate = self._deployments.find(name, revision)
         if candidate is None:
             return watch.ended("aborted", "its Deployment was taken away")
-        pods = self._api.find("Pod", manifests.of_revision(name, revision))
-        found, verdict = watch.look(*self._counted(name, live.revision, revision), now)
-        why = self._deployments.trouble(candidate, pods)
+        pods = [self._pods(name, each) for each in (live.revision, revision)]
+        found, verdict = watch.look(*self._counted(*pods), now)
+        why = self._deployments.trouble(candidate, pods[1])
         if why is not None and why.lasting and not is_whole(candidate):
             verdict = Verdict("worse", f"its pods do not run: {why.reason}")
         if verdict.word == "worse":
@@ -211,11 +207,12 @@ class Rolling:
             return
         self._live.lead(name)
         if live.traffic:
-            share = watch.record.plan.stages[watch.record.stage]
             champion = self._deployments.find(name, live.revision)
             candidate = self._deployments.known(name, watch.record.revision)
             # Never fewer: shares rise, and one that is to have all of them has been given more pods already.
-            self._deployments.scale(candidate, max(replicas(candidate), beside(share, replicas(champion))))
+            self._deployments.scale(
+                candidate, max(replicas(candidate), beside(watch.record.share, replicas(champion)))
+            )
 
     def _settle(self, name: str, live: Live, watch: Watch) -> None:
         """After the end, once: requests by the Gateway follow, and a version that was taken back has no pods."""
@@ -231,17 +228,15 @@ class Rolling:
         if (now := self._live.find(name)) is not None and watch_of(now) == watch:
             self._live.write(name, replace(now, rollout=done.model_dump_json()))
 
+    def _pods(self, name: str, revision: str) -> list[Object]:
+        return self._api.find("Pod", manifests.of_revision(name, revision))
+
     def _counted(
-        self, name: str, *revisions: str
+        self, *sides: Sequence[Object]
     ) -> tuple[dict[str, Counters | None], dict[str, Counters | None]]:
-        """What the pods of two revisions, by name, have counted."""
+        """What the pods of both sides, by name, have counted."""
         champion, candidate = (
-            [
-                pod["metadata"]["name"]
-                for pod in self._api.find("Pod", manifests.of_revision(name, revision))
-                if not trouble.is_going(pod)
-            ]
-            for revision in revisions
+            [pod["metadata"]["name"] for pod in pods if not trouble.is_going(pod)] for pods in sides
         )
         counters = self._ask([*champion, *candidate])
         return {pod: counters[pod] for pod in champion}, {pod: counters[pod] for pod in candidate}
@@ -312,12 +307,7 @@ def fitted(plan: Rollout, given: Settings, pods: int) -> Rollout:
                 f"beside {pods} of the live version no number of pods gives a share near {coarse[0]} %, at the least {shares[0]} %:"
                 f" take steps among {shares}, {least} pods ({REPLICAS}), or set {PARENT_GATEWAY}"
             )
-    if faults:
-        raise TargetError(
-            f"this rollout cannot be had on Kubernetes: {'; '.join(faults)}",
-            next_step="docs/rollout.md has what each platform gives",
-            status=422,
-        )
+    check_plan("Kubernetes", faults)
     if given.parent is not None:
         return plan
     return plan.model_copy(update={"steps": tuple(sorted({had(step, pods) for step in plan.steps}))})

@@ -92,9 +92,9 @@ class KubernetesTarget:
         moved = self._live.change(name, lambda now: _moved(now, revision))
         self._live.lead(name)
         self._await_moved(name, revision)
-        deployments = self._deployments.end_others(name, {revision})
+        others = self._deployments.end_others(name, {revision})
         with suppress(TargetError):  # it is live: what is left, the next one takes away
-            for each in old(deployments, {revision, moved.before}):
+            for each in old(others, {revision, moved.before}):
                 self._api.delete("Deployment", each["metadata"]["name"])
 
     def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:

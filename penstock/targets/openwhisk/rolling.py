@@ -17,13 +17,13 @@ from pydantic import BaseModel, ConfigDict
 
 from penstock.rollout.course import Measured
 from penstock.rollout.dealt import DealtCourse, Seen, score_in
-from penstock.rollout.record import Action, Record, RolloutStatus, State
+from penstock.rollout.record import AFTER, Action, Record, RolloutStatus, State
 from penstock.spec.rollout import Rollout
 from penstock.targets import TargetError
-from penstock.targets.asking import tries
+from penstock.targets.asking import crowded, tries
 from penstock.targets.openwhisk import actions, deal, proof
 from penstock.targets.openwhisk.client import Activation, OpenWhisk
-from penstock.targets.rolling import is_begun, not_in_course
+from penstock.targets.rolling import check_plan, is_begun, not_in_course
 
 #: Seconds between two looks at what was answered, whoever takes them.
 LOOK: Final = 5.0
@@ -72,7 +72,7 @@ class Kept(BaseModel):
 
     def status(self) -> RolloutStatus:
         """What is told of it."""
-        return RolloutStatus.of(self.record) if self.record.over else _Course(self).status()
+        return _Course(self).status()
 
     def ended(self, state: State, reason: str, now: datetime) -> Kept:
         """At its end; a version that was promoted serves from now on."""
@@ -170,15 +170,13 @@ class Rolling:
             if live is None or kept is None or kept.record.over:
                 raise not_in_course(name)
             if action in ("promote", "abort"):
-                state: State = "promoted" if action == "promote" else "aborted"
-                further = kept.ended(state, "by a person", datetime.now(UTC))
+                further = kept.ended(AFTER[action], "by a person", datetime.now(UTC))
             else:
-                state = "paused" if action == "pause" else "under way"
-                record = kept.record.model_copy(update={"state": state})
+                record = kept.record.model_copy(update={"state": AFTER[action]})
                 further = kept.model_copy(update={"record": record})
             if self._write(name, live, further):
                 return
-        raise TargetError(f"others write {name} all the time", next_step="run again")
+        raise crowded(name)
 
     def sides(self, name: str, kept: Kept) -> tuple[str, str, str]:
         """The sequences that the conductor asks: the champion's, the candidate's, and the champion's for what that failed."""
@@ -209,12 +207,7 @@ class Rolling:
             faults.append(f"it takes an action in Python, and the server allows {allowed}")
         if not limits.storeActivations:
             faults.append("the server keeps no records of activations, which are what is counted")
-        if faults:
-            raise TargetError(
-                f"this rollout cannot be had on OpenWhisk: {'; '.join(faults)}",
-                next_step="docs/rollout.md has what each platform gives",
-                status=422,
-            )
+        check_plan("OpenWhisk", faults)
 
     def _further(self, name: str, live: Mapping[str, Any], kept: Kept, now: datetime) -> Kept:
         """The rollout after a look."""
@@ -275,7 +268,7 @@ class Rolling:
         """The name of the action that deals by the stage's share; it is there then, with what it asks, and has dealt a request."""
         said = {"function": name, "rollout": kept.record.revision}
         annotations = [{"key": actions.ABOUT, "value": said}, {"key": "provide-api-key", "value": False}]
-        share = kept.record.plan.stages[kept.record.stage]
+        share = kept.record.share
         conductor = actions.named(f"{name}-rollout", kept.record.revision, kept.record.began, share)
         if conductor in components(live):
             return conductor
