@@ -291,9 +291,7 @@ def _malformed(what: str, given: str) -> HostError:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HostError)
-    headers = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
+    headers = error.headers
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status in (401, 408, 413):

@@ -18,6 +18,11 @@ class HostError(PenstockError):
         self.status = status
         self.retry_after = retry_after
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those of its answer."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
 
 def storage_error(error: OSError, doing: str) -> HostError:
     """The answer to a failed write: 507 for a full disk, quota or file-size limit, 500 for anything else."""

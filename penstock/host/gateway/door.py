@@ -58,7 +58,8 @@ class Gate:
                 429,
                 "the limit is used up",
                 next_step=f"try again in {verdict.retry_after} s",
-                headers={**dict(verdict.headers), "Retry-After": str(verdict.retry_after)},
+                retry_after=verdict.retry_after,
+                headers=dict(verdict.headers),
             )
         return verdict
 

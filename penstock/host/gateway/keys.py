@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,11 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from penstock.durable import write_atomic
 from penstock.host.errors import HostError
 from penstock.host.gateway.rates import Rate
+from penstock.host.hashed import digest, is_secret, new_secret
 
 #: Names of keys.
 KEY_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-#: What the secret of nobody is compared with: an unknown name takes as long as a wrong secret.
-_NOBODY = hashlib.sha256(b"nobody").hexdigest()
 
 
 def _rate(given: object) -> Rate:
@@ -33,10 +29,9 @@ WrittenRate = Annotated[
 
 
 class Key(BaseModel):
-    """What is kept of a key `name.secret`: of the secret its SHA-256 alone.
+    """What is kept of a key `name.secret`: of the secret its SHA-256 alone (`penstock.host.hashed`).
 
-    The secret is 32 random bytes, which nobody finds by trying: a slow hash, made for passwords, would guard it no better and cost
-    every request. `limit` holds for its caller in place of the gateway's own; `created` is in ISO 8601, UTC.
+    `limit` holds for its caller in place of the gateway's own; `created` is in ISO 8601, UTC.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,8 +78,8 @@ class Keys:
                 f"there is a key {name} already",
                 next_step="make one under another name, then revoke this one once its caller has the new one",
             )
-        secret = secrets.token_urlsafe(32)
-        key = Key(name=name, sha256=_digest(secret), created=_now(), limit=limit)
+        secret = new_secret()
+        key = Key(name=name, sha256=digest(secret), created=_now(), limit=limit)
         self._save({**self._all, name: key})
         return f"{name}.{secret}"
 
@@ -100,17 +95,12 @@ class Keys:
         """The key that was given, compared in constant time; None where there is no such one."""
         name, _, secret = given.partition(".")
         key = self._all.get(name)
-        expected = _NOBODY if key is None else key.sha256
-        return key if hmac.compare_digest(_digest(secret), expected) else None
+        return key if is_secret(secret, None if key is None else key.sha256) else None
 
     def _save(self, keys: dict[str, Key]) -> None:
         self._path.parent.mkdir(exist_ok=True, mode=0o700)
         write_atomic(self._path, _File(keys=list(keys.values())).model_dump_json().encode())
         self._all = keys
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _now() -> str:

@@ -25,10 +25,20 @@ class Refused(HostError):
     """A request that the gateway does not pass on, answered with these headers too."""
 
     def __init__(
-        self, status: int, message: str, *, next_step: str, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        next_step: str,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status, message, next_step=next_step)
-        self.headers = dict(headers or {})
+        super().__init__(status, message, next_step=next_step, retry_after=retry_after)
+        self._own = dict(headers or {})
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return super().headers | self._own
 
 
 def not_found() -> Refused:
@@ -56,9 +66,7 @@ def answer(error: HostError, request: Request) -> Response:
     """The error as an answer, which the log has as well."""
     noted = seen(request.scope)
     noted.error = noted.error or error.message
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    if isinstance(error, Refused):
-        headers |= error.headers
+    headers = error.headers
     if request.method not in ("GET", "HEAD"):
         # The body may not have been read to its end: what follows on this connection is not the next request.
         headers["Connection"] = "close"

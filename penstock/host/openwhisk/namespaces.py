@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import secrets
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from penstock.durable import write_atomic
 from penstock.host.errors import HostError
-from penstock.host.openwhisk.entities import Action, Package, Rule, Trigger
+from penstock.host.hashed import digest, is_secret, new_secret
+from penstock.host.openwhisk.entities import Action, Entity, Package, Rule, Trigger
 
 Kind = Literal["packages", "actions", "triggers", "rules"]
 MISSING: Final = "The requested resource does not exist."
-# What the key of nobody is compared with: an unknown name takes as long as a wrong password.
-_NOBODY = hashlib.sha256(b"nobody").hexdigest()
+_E = TypeVar("_E", bound=Entity)
 
 
 class Namespace(BaseModel):
-    """One namespace: its key is `identity:secret`, of which only the secret's SHA-256 is kept (it is 32 random bytes).
+    """One namespace: its key is `identity:secret`, of which only the secret's SHA-256 is kept (`penstock.host.hashed`).
 
     `packages`, `triggers` and `rules` by name, `actions` by path (`name` or `package/name`).
     """
@@ -45,6 +42,14 @@ class Namespace(BaseModel):
             raise HostError(409, "Resource by this name exists but is not in this collection.")
         if path in getattr(self, kind) and not overwrite:
             raise HostError(409, "resource already exists")
+
+
+def without(entities: Mapping[str, _E], path: str) -> tuple[_E, dict[str, _E]]:
+    """An entity, and the others of its kind. Raises HostError (404)."""
+    if path not in entities:
+        raise HostError(404, MISSING)
+    others = dict(entities)
+    return others.pop(path), others
 
 
 class Namespaces:
@@ -84,9 +89,7 @@ class Namespaces:
     def authenticated(self, identity: str, secret: str) -> Namespace | None:
         """The namespace whose key this is, compared in constant time."""
         found = next((each for each in self._all.values() if each.identity == identity), None)
-        expected = _NOBODY if found is None else found.secret_sha256
-        given = hashlib.sha256(secret.encode()).hexdigest()
-        return found if hmac.compare_digest(given, expected) else None
+        return found if is_secret(secret, None if found is None else found.secret_sha256) else None
 
     def alone(self, name: str) -> asyncio.Lock:
         """What whoever changes the namespace holds meanwhile."""
@@ -107,10 +110,10 @@ class Namespaces:
 
     def issue(self, name: str) -> str:
         """A new key for the namespace, which is made where there is none; an earlier key is one no longer."""
-        identity, secret = str(uuid.uuid4()), secrets.token_urlsafe(32)
-        digest = hashlib.sha256(secret.encode()).hexdigest()
-        before = self._all.get(name) or Namespace(name=name, identity=identity, secret_sha256=digest)
-        self.save(before.model_copy(update={"identity": identity, "secret_sha256": digest}))
+        identity, secret = str(uuid.uuid4()), new_secret()
+        kept = digest(secret)
+        before = self._all.get(name) or Namespace(name=name, identity=identity, secret_sha256=kept)
+        self.save(before.model_copy(update={"identity": identity, "secret_sha256": kept}))
         return f"{identity}:{secret}"
 
     def save(self, namespace: Namespace) -> None:

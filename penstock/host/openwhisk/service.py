@@ -33,7 +33,7 @@ from penstock.host.openwhisk.entities import (
     updated,
 )
 from penstock.host.openwhisk.invoking import MAX_COMPONENTS, Invoker, Record
-from penstock.host.openwhisk.namespaces import MISSING, Namespace, Namespaces
+from penstock.host.openwhisk.namespaces import MISSING, Namespace, Namespaces, without
 from penstock.host.openwhisk.triggers import Triggers
 from penstock.host.pool import Pool
 from penstock.host.state import StateFolder
@@ -141,16 +141,14 @@ class OpenWhisk:
     async def remove_package(self, namespace: str, name: str, *, force: bool) -> Package:
         """Take a package away. Raises HostError: 404, 409 where it holds actions, unless they go as well."""
         async with self.namespaces.changing(namespace) as held:
-            if name not in held.packages:
-                raise HostError(404, MISSING)
+            removed, packages = without(held.packages, name)
             inside = [path for path, action in held.actions.items() if action.package == name]
             if inside and not force:
                 raise HostError(
                     409,
                     f"Package not empty (contains {len(inside)} entities). Set force param or delete package contents.",
                 )
-            packages, actions = dict(held.packages), dict(held.actions)
-            removed = packages.pop(name)
+            actions = dict(held.actions)
             for path in inside:
                 del actions[path]
             await self.namespaces.change(held, packages=packages, actions=actions)
@@ -189,10 +187,7 @@ class OpenWhisk:
     async def remove_action(self, namespace: str, path: str) -> Action:
         """Take an action away. Raises HostError (404)."""
         async with self.namespaces.changing(namespace) as held:
-            actions = dict(held.actions)
-            if path not in actions:
-                raise HostError(404, MISSING)
-            removed = actions.pop(path)
+            removed, actions = without(held.actions, path)
             await self.namespaces.change(held, actions=actions)
             await self._actions.remove(key_of(namespace, path))
             return removed

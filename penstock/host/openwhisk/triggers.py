@@ -25,7 +25,7 @@ from penstock.host.openwhisk.entities import (
     whole,
 )
 from penstock.host.openwhisk.invoking import CODES, Invoker, Record, now, record_of
-from penstock.host.openwhisk.namespaces import MISSING, Namespace, Namespaces
+from penstock.host.openwhisk.namespaces import MISSING, Namespace, Namespaces, without
 
 #: What a trigger says of the feed that fires it: https://github.com/apache/openwhisk/blob/master/docs/feeds.md
 _FEED: Final = "feed"
@@ -60,10 +60,7 @@ class Triggers:
     async def remove_trigger(self, namespace: str, name: str) -> Trigger:
         """Take a trigger away; rules of it stay, and are off. Raises HostError (404)."""
         async with self._namespaces.changing(namespace) as held:
-            if name not in held.triggers:
-                raise HostError(404, MISSING)
-            triggers = dict(held.triggers)
-            removed = triggers.pop(name)
+            removed, triggers = without(held.triggers, name)
             off = {
                 rule.name: rule.model_copy(update={"status": "inactive"}) for rule in rules_of(held, removed)
             }
@@ -105,10 +102,7 @@ class Triggers:
     async def remove_rule(self, namespace: str, name: str) -> Rule:
         """Take a rule away. Raises HostError (404)."""
         async with self._namespaces.changing(namespace) as held:
-            rules = dict(held.rules)
-            if name not in rules:
-                raise HostError(404, MISSING)
-            removed = rules.pop(name)
+            removed, rules = without(held.rules, name)
             await self._namespaces.change(held, rules=rules)
             return removed.model_copy(update={"status": "inactive"})
 
