@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -16,7 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
-from penstock.errors import PenstockError
+from penstock import toml_files
 
 #: The table that is read where the project has none: examples from public lists.
 SHIPPED: Final = Path(__file__).with_name("prices.toml")
@@ -79,18 +79,13 @@ def find(root: Path, given: Path | None) -> Path:
 
 def read(path: Path) -> Prices:
     """The prices in a file. Raises PenstockError: it cannot be read, is no TOML, or holds what is no price; every fault is named."""
-    mend = f"mend it; {SHIPPED} is one that holds"
-    try:
-        return Prices.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise PenstockError(
-            f"the prices in {path} cannot be read: {error.strerror}", next_step="correct the path"
-        ) from error
-    except ValidationError as error:
-        faults = "; ".join(_fault(fault) for fault in error.errors(include_url=False, include_context=False))
-        raise PenstockError(f"{path}: {faults}", next_step=mend) from error
-    except ValueError as error:  # no TOML, or no UTF-8; it says the line
-        raise PenstockError(f"{path} is no TOML: {error}", next_step=mend) from error
+    return toml_files.read(
+        path, "the prices", Prices.model_validate, _faults, f"mend it; {SHIPPED} is one that holds"
+    )
+
+
+def _faults(error: ValidationError) -> Iterator[str]:
+    return map(_fault, error.errors(include_url=False, include_context=False))
 
 
 def _fault(fault: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -20,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from penstock.errors import PenstockError
+from penstock import toml_files
 from penstock.host.gateway.keys import KEY_NAME, WrittenRate
 from penstock.host.loopback import LOOPBACK_NAMES
 from penstock.host.manifest import NAME, REVISION
@@ -175,19 +174,13 @@ class Config(_Table):
 
 def read(path: Path) -> Config:
     """The configuration in a file. Raises PenstockError: it cannot be read, is no TOML, or is wrong; every fault is named."""
-    try:
-        return Config.model_validate(_with_tuples(tomllib.loads(path.read_text(encoding="utf-8"))))
-    except OSError as error:
-        raise PenstockError(
-            f"the gateway's routes in {path} cannot be read: {error.strerror}", next_step="correct the path"
-        ) from error
-    except ValidationError as error:
-        faults = "; ".join(_faults(error))
-        raise PenstockError(
-            f"{path}: {faults}", next_step="mend it; docs/gateway.md has all fields"
-        ) from error
-    except ValueError as error:  # no TOML, or no UTF-8; it says the line
-        raise PenstockError(f"{path} is no TOML: {error}", next_step="mend it") from error
+    return toml_files.read(
+        path,
+        "the gateway's routes",
+        lambda said: Config.model_validate(_with_tuples(said)),
+        _faults,
+        "mend it; docs/gateway.md has all fields",
+    )
 
 
 def _with_tuples(value: Any) -> Any:
