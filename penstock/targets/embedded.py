@@ -158,12 +158,12 @@ class EmbeddedTarget:
 
     def route(self, name: str, revision: str) -> None:
         """Make `revision` answer the live name. See `Target`."""
-        self._call("PUT", _path(name, "traffic"), json={"revision": revision}, headers=self._token())
+        self.administer("PUT", _path(name, "traffic"), json={"revision": revision})
 
     def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
         """Begin a rollout. See `RollingTarget`."""
         asked = {"revision": revision, "plan": plan.model_dump(mode="json"), "run": run}
-        self._call("PUT", _path(name, "rollout"), json=asked, headers=self._token())
+        self.administer("PUT", _path(name, "rollout"), json=asked)
 
     def take_step(self, name: str) -> Status:
         """The host takes all steps itself. See `RollingTarget`."""
@@ -171,7 +171,7 @@ class EmbeddedTarget:
 
     def steer(self, name: str, action: Action) -> Status:
         """Pause, resume, promote or abort the rollout. See `RollingTarget`."""
-        done = self._call("POST", _path(name, "rollout", action), headers=self._token())
+        done = self.administer("POST", _path(name, "rollout", action))
         return Status.model_validate(done.json())
 
     def attach(self, name: str) -> None:
@@ -202,7 +202,7 @@ class EmbeddedTarget:
     def remove(self, name: str) -> None:
         """Take the function away. See `Target`."""
         try:
-            self._call("DELETE", _path(name), headers=self._token())
+            self.administer("DELETE", _path(name))
         except TargetError as error:
             if error.status != 404:
                 raise
