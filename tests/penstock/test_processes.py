@@ -17,12 +17,12 @@ from penstock import processes
 from penstock.processes import Process, ProcessError
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
-# Ignores SIGTERM, and so does its child, which prints its pid.
+# Ignores SIGTERM, and so does its child; each writes its pid in one piece: unbuffered, print() gives the end of line apart.
 STUBBORN = (
     "import os, signal, time\n"
     "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     "os.fork()\n"
-    "print(os.getpid(), flush=True)\n"
+    "os.write(1, b'%d\\n' % os.getpid())\n"
     "time.sleep(600)\n"
 )
 
