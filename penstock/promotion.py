@@ -113,20 +113,54 @@ class Promotion:
         A rollout in course takes its next step; one that ended while nobody followed it is entered in the registry first.
         """
         with self._lock():
-            champion = self._registry.champion(self._pipeline)
-            if champion is None:
-                return None
-            self._target.prepare()
-            status = self._stepped()
-            rollout, serving = (status.rollout, status.serving) if status else (None, None)
-            if status and rollout and not rollout.over and serving and serving.version == champion.version:
-                return Live(serving.version, serving.revision, status.url)
-            rolled = self._registry.version(self._pipeline, rollout.version) if rollout else None
-            if rollout and rollout.over and rolled and rolled.tags.get(ROLLOUT) == _UNDER_WAY:
-                live = self._settle(rolled, self._registration(rolled), rollout)
-                if live.version == rolled.version:
-                    return live
-            return self._move(champion, self._registration(champion))
+            return self._reconcile()
+
+    def keep_up(self) -> Live | None:
+        """The same where the target does not serve the champion, or a rollout is not at its end; None where nothing is to be done.
+
+        It may be asked all the time: a look takes no lock and writes nothing.
+        """
+        if not self._is_behind():
+            return None
+        with self._lock():
+            # A promotion was in course, perhaps.
+            return self._reconcile() if self._is_behind() else None
+
+    def _is_behind(self) -> bool:
+        champion = self._registry.champion(self._pipeline)
+        if champion is None:
+            return False
+        status = self._status()
+        if status is None or status.serving is None:
+            return True
+        return (
+            status.serving.version != champion.version
+            or (status.rollout is not None and not status.rollout.over)
+            or self._unsettled(status.rollout) is not None
+        )
+
+    def _unsettled(self, rollout: RolloutStatus | None) -> Version | None:
+        """The version of a rollout that ended, where the registry does not know that."""
+        if rollout is None or not rollout.over:
+            return None
+        rolled = self._registry.version(self._pipeline, rollout.version)
+        return rolled if rolled and rolled.tags.get(ROLLOUT) == _UNDER_WAY else None
+
+    def _reconcile(self) -> Live | None:
+        champion = self._registry.champion(self._pipeline)
+        if champion is None:
+            return None
+        self._target.prepare()
+        status = self._stepped()
+        rollout, serving = (status.rollout, status.serving) if status else (None, None)
+        if status and rollout and not rollout.over and serving and serving.version == champion.version:
+            return Live(serving.version, serving.revision, status.url)
+        rolled = self._unsettled(rollout)
+        if rollout and rolled:
+            live = self._settle(rolled, self._registration(rolled), rollout)
+            if live.version == rolled.version:
+                return live
+        return self._move(champion, self._registration(champion))
 
     def abort_rollout(self) -> Live | None:
         """End the rollout in course: what served before has all traffic again. None where there is none."""

@@ -1,4 +1,4 @@
-"""The services of one machine: Airflow's components, the MLflow UI and the function host, on loopback.
+"""The services of one machine: Airflow's components, the MLflow UI and the function host, on loopback, and the reconciler.
 
 Each is started by itself and remembered by pid and creation time, so that `down` stops exactly these.
 """
@@ -34,6 +34,8 @@ _SQLITE_SECONDS = 60
 _AIRFLOW_URL = "PENSTOCK_AIRFLOW_URL"
 _AIRFLOW_HEALTH = "/api/v2/monitor/health"
 _WAIT_SECONDS = 120.0
+#: Seconds until what was changed in the registry is seen.
+_RECONCILED_EVERY = "10"
 _STOP_SECONDS = 30.0
 
 
@@ -185,6 +187,7 @@ def up(settings: Settings, say: Callable[[str], None]) -> Up:
         "airflow-scheduler": [python, "-m", "airflow", "scheduler", "--skip-serve-logs"],
         "airflow-dag-processor": [python, "-m", "airflow", "dag-processor"],
         "airflow-triggerer": [python, "-m", "airflow", "triggerer", "--skip-serve-logs"],
+        "reconciler": [python, "-m", "penstock", "reconcile", "--every", _RECONCILED_EVERY],
     }  # fmt: skip
     if not settings.mlflow_is_served:
         commands["mlflow"] = [

@@ -33,10 +33,10 @@ def remove(
     if not yes:
         _confirm(name)
     store, registry = Store(here.store), Registry(here.mlflow_uri)
-    # What serves goes first, what it came from last: stopped half-way, the same command goes on.
-    function.target.prepare()
-    function.target.remove(function.name)
+    # What serves goes first, what it came from last: stopped half-way, the same command goes on. Under the lock, that nobody brings it back.
     with store.lock(f"promotion-{name}"):
+        function.target.prepare()
+        function.target.remove(function.name)
         versions = len(registry.versions(name))
         registry.delete(name)
         size = int(store.fs.du(store.path(name))) if store.exists(name) else 0

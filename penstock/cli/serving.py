@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +20,7 @@ from penstock.errors import DataError, PenstockError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from penstock.promotion import Promotion
+    from penstock.promotion import Live, Promotion
     from penstock.settings import Settings
 
 
@@ -106,18 +109,53 @@ def _versions(name: str, here: Settings, to: str | None) -> tuple[str | None, st
 
 def reconcile(
     name: Annotated[str | None, typer.Argument(help="One pipeline; all without it.")] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Look each so many seconds for what is to be done, until it is stopped.",
+        ),
+    ] = None,
 ) -> ReconcileAnswer:
-    """Bring what serves to the registry's alias `champion`, which a person may have moved."""
+    """Bring what serves to the registry's alias `champion`, which a person may have moved; and a rollout to its next step."""
     here = project.settings()
-    done = []
-    for each in project.names(name, here):
-        live = _promotion(each, here).reconcile()
-        done.append(
+    chosen = project.names(name, here)
+    if every is None:
+        done = {each: _promotion(each, here).reconcile() for each in chosen}
+    else:
+        done = _keep_up(here, lambda: chosen if name else project.names(None, here), every)
+    return ReconcileAnswer(
+        pipelines=[
             ReconciledPipeline(
                 name=each, version=live.version if live else None, url=live.url if live else None
             )
-        )
-    return ReconcileAnswer(pipelines=done)
+            for each, live in done.items()
+        ]
+    )
+
+
+def _keep_up(here: Settings, names: Callable[[], list[str]], every: float) -> dict[str, Live | None]:
+    """Until a signal says to stop: what serves of each pipeline that was not as it should be."""
+    from penstock.promotion import Promotion
+    from penstock.reconciler import Reconciler
+    from penstock.registry import Registry
+    from penstock.targets import open_target
+
+    def promotion(name: str) -> Promotion:
+        # By its declaration alone: guessed at, what was deployed elsewhere might be deployed here.
+        declared = project.pipeline(name, here)
+        target = open_target(declared.function, here.host_state)
+        return Promotion(here, name, declared.function_name, target, Registry(here.mlflow_uri))
+
+    def say(line: str) -> None:
+        print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}", file=sys.stderr, flush=True)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    here.var.mkdir(parents=True, exist_ok=True)
+    reconciler = Reconciler(names, promotion, every, say, here.var / "reconciler")
+    reconciler.run()
+    return dict(reconciler.brought)
 
 
 def _promotion(name: str, here: Settings) -> Promotion:

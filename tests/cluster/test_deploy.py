@@ -14,7 +14,7 @@ from tests.cluster.stand import Cluster, built
 pytestmark = [pytest.mark.cluster]
 
 
-@pytest.mark.parametrize("folder", ["base", "functions", "overlays/example", "notebook"])
+@pytest.mark.parametrize("folder", ["base", "functions", "overlays/example", "notebook", "reconciler"])
 def test_the_api_server_takes_it(cluster: Cluster, folder: str) -> None:
     """`kubectl apply --dry-run=server` of each folder that the docs tell people to apply or to copy."""
     if shutil.which("kubectl") is None:

@@ -15,8 +15,10 @@ import httpx
 import pytest
 
 from penstock.record import Runs
+from penstock.registry import CHAMPION, Registry
 from penstock.store import Store
 from tests.e2e.conftest import ROOT, Project
+from tests.servers import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.airflow, pytest.mark.spark, pytest.mark.timeout(1800)]
 
@@ -152,6 +154,15 @@ def test_backfill_makes_an_honest_decision_for_each_month(up: Project, june: dic
         if not refused:
             champion = str(judged.summary["version"])
     assert up.penstock("status", PIPELINE)["pipelines"][0]["champion"]["version"] == champion
+
+
+def test_the_registry_says_what_serves(up: Project, june: dict[str, Any]) -> None:
+    """A person who moves the alias `champion` in MLflow has that version served, without any command."""
+    client = Registry(f"sqlite:///{up.var}/mlflow/mlflow.db").client
+    last = client.get_model_version_by_alias(PIPELINE, CHAMPION).version
+    other = "2" if str(last) == "1" else "1"
+    client.set_registered_model_alias(PIPELINE, CHAMPION, other)
+    until(lambda: up.penstock("status", PIPELINE)["pipelines"][0]["serving"] == other, 120)
 
 
 def _create_backfill(up: Project) -> None:

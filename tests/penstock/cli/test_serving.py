@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,24 @@ def test_reconcile_follows_the_alias(penstock: Penstock, shop: Shop) -> None:
     (done,) = penstock("reconcile", "--json").answer["pipelines"]
     assert (done["name"], done["version"]) == ("shift", "1")
     assert answer(penstock) == 2.0
+
+
+def test_reconcile_every_so_often_follows_the_alias_until_it_is_stopped(shop: Shop) -> None:
+    """It says what it did, and SIGTERM ends it well, with its answer. What cannot be read is told, and nothing is guessed for it."""
+    shop.promote()
+    shop.promote()
+    (shop.settings.dags / "broken").mkdir()
+    (shop.settings.dags / "broken" / "pipeline.py").write_text("1 / 0")
+    command = [sys.executable, "-m", "penstock", "reconcile", "--every", "1", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "broken: dags/broken/pipeline.py does not import" in process.stderr.readline()
+        shop.registry.set_alias("shift", CHAMPION, "1")
+        assert "shift: version 1 serves at http" in process.stderr.readline()
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert [each["version"] for each in json.loads(said)["pipelines"]] == ["1"]
 
 
 def test_reconcile_without_a_champion_says_so(penstock: Penstock, shop: Shop) -> None:
