@@ -34,7 +34,7 @@ from penstock.rollout.record import RolloutStatus, State
 from penstock.settings import Settings
 from penstock.spec.rollout import Rollout
 from penstock.store import Store
-from penstock.targets import RevisionStatus, RollingTarget, Status, Target, TargetError
+from penstock.targets import RevisionStatus, Status, Target, TargetError
 
 _UNDER_WAY: State = "under way"
 
@@ -170,7 +170,6 @@ class Promotion:
             rollout = status.rollout if status else None
             if rollout is None or rollout.over:
                 return None
-            assert isinstance(self._target, RollingTarget)
             ended = self._target.steer(self._function, "abort").rollout
             assert ended is not None
             wanted = self._known(ended.version)
@@ -195,10 +194,6 @@ class Promotion:
             return revision
         if status.live == revision:
             return None
-        if not isinstance(self._target, RollingTarget):
-            raise DeployError(
-                f"the target of {self._function} knows no rollouts", next_step="take rollout out of the spec"
-            )
         # First, so that whoever finds the rollout ended knows whether that was entered here.
         tags = {REGISTER_PATH: package, ROLLOUT: _UNDER_WAY}
         self._registry.tag(self._pipeline, wanted.version, tags)
@@ -242,8 +237,7 @@ class Promotion:
 
     def _stepped(self) -> Status | None:
         """What the target knows once a rollout in course has taken its next step; None where it knows nothing."""
-        target = self._target
-        return self._told(target.take_step if isinstance(target, RollingTarget) else target.status)
+        return self._told(self._target.take_step)
 
     # -- at once --------------------------------------------------------------------------------------------
 

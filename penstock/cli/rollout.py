@@ -9,7 +9,6 @@ import typer
 from penstock.cli import project
 from penstock.cli.answers import RolloutAnswer
 from penstock.cli.command import command
-from penstock.errors import PenstockError
 from penstock.rollout.record import Action
 
 if TYPE_CHECKING:
@@ -36,19 +35,9 @@ def rollout(
     ] = "status",
 ) -> RolloutAnswer:
     """Show a rollout, or steer it; works when Airflow is down."""
-    from penstock.targets import RollingTarget
-
     function = project.function(name, project.settings())
-    if isinstance(function.target, RollingTarget):
-        target = function.target
-        found = target.take_step(function.name) if doing == "status" else target.steer(function.name, doing)
-    elif doing == "status":
-        found = function.target.status(function.name)
-    else:
-        raise PenstockError(
-            f"the target of {function.name} knows no rollouts",
-            next_step="see docs/rollout.md for those that do",
-        )
+    target = function.target
+    found = target.take_step(function.name) if doing == "status" else target.steer(function.name, doing)
     serving = found.serving
     return RolloutAnswer(
         pipeline=name,

@@ -59,7 +59,7 @@ class Function(BaseModel):
     `steps` are the user's own around the model, in their order; SCORE among them is the model. On OpenWhisk they are a `chain`:
     actions of their own in a sequence, or with the model in one process, as they are everywhere else. `web` lets who has
     the function's own secret ask it there, without a key of the namespace; `triggers`, by name, start it on events. With a
-    `rollout` a new version takes over step by step on the function host, on Kubernetes and on OpenWhisk; without one at once.
+    `rollout` a new version takes over step by step; without one at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,16 +87,12 @@ class Function(BaseModel):
 
     @model_validator(mode="after")
     def _where_there_is_such(self) -> Self:
-        for targets, words in (
-            (("openwhisk",), ("web", "triggers")),
-            (("embedded", "kubernetes", "openwhisk"), ("rollout",)),
-        ):
-            asked = [word for word in words if getattr(self, word)]
-            if asked and self.target not in targets:
-                go = "go" if len(asked) > 1 else "goes"
-                raise ValueError(
-                    f"{' and '.join(asked)} {go} with target {' or '.join(map(repr, targets))}; the target is {self.target!r}"
-                )
+        asked = [word for word in ("web", "triggers") if getattr(self, word)]
+        if asked and self.target != "openwhisk":
+            go = "go" if len(asked) > 1 else "goes"
+            raise ValueError(
+                f"{' and '.join(asked)} {go} with target 'openwhisk'; the target is {self.target!r}"
+            )
         return self
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from typing import Any, Final, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -82,7 +82,9 @@ class Status(BaseModel):
 class Target(Protocol):
     """A platform that holds immutable revisions of functions behind live names.
 
-    Every method raises TargetError, whose message says what the platform found wrong.
+    It moves traffic to a new revision step by step, and takes it back where that is worse: how far it is, and how it ended, is in
+    `Status.rollout`. The function host goes on by itself; on other platforms, which nobody of ours watches, whoever follows takes the
+    steps. Every method raises TargetError, whose message says what the platform found wrong.
     """
 
     def prepare(self) -> None:
@@ -93,6 +95,23 @@ class Target(Protocol):
 
     def route(self, name: str, revision: str) -> None:
         """Send all traffic of the live name to `revision`; on failure the old one goes on serving."""
+
+    def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
+        """Begin to move traffic of the live name to `revision`, which was put.
+
+        `run` names whoever begins it: asked again by the same, the rollout goes on, or stays ended as it did. Raises
+        TargetError: 409 where nothing is live yet, where that revision is, or where another is being rolled out; 422 where
+        the platform cannot have the plan.
+        """
+
+    def take_step(self, name: str) -> Status:
+        """Judge the rollout in course, and do what follows, unless that is done already; what there is then.
+
+        It may be asked at any time, and by several at once.
+        """
+
+    def steer(self, name: str, action: Action) -> Status:
+        """Do that to the rollout in course. Raises TargetError, 409 where there is none."""
 
     def attach(self, name: str) -> None:
         """Have events start the live name as is declared, and by no others, where the platform knows events."""
@@ -114,31 +133,6 @@ class Target(Protocol):
 
     def remove(self, name: str) -> None:
         """Take the function and all its revisions away; a function that is not there is no error."""
-
-
-@runtime_checkable
-class RollingTarget(Target, Protocol):
-    """A target that moves traffic to a new revision step by step, and takes it back where that is worse.
-
-    How far it is, and how it ended, is in `Status.rollout`. The function host goes on by itself; on a cluster, which nobody of ours
-    watches, whoever follows takes the steps.
-    """
-
-    def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
-        """Begin to move traffic of the live name to `revision`, which was put.
-
-        `run` names whoever begins it: asked again by the same, the rollout goes on, or stays ended as it did. Raises
-        TargetError: 409 where nothing is live yet, where that revision is, or where another is being rolled out.
-        """
-
-    def take_step(self, name: str) -> Status:
-        """Judge the rollout in course, and do what follows, unless that is done already; what there is then.
-
-        It may be asked at any time, and by several at once.
-        """
-
-    def steer(self, name: str, action: Action) -> Status:
-        """Do that to the rollout in course. Raises TargetError, 409 where there is none."""
 
 
 _TARGETS: Final = {

@@ -161,16 +161,16 @@ class EmbeddedTarget:
         self.administer("PUT", _path(name, "traffic"), json={"revision": revision})
 
     def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
-        """Begin a rollout. See `RollingTarget`."""
+        """Begin a rollout. See `Target`."""
         asked = {"revision": revision, "plan": plan.model_dump(mode="json"), "run": run}
         self.administer("PUT", _path(name, "rollout"), json=asked)
 
     def take_step(self, name: str) -> Status:
-        """The host takes all steps itself. See `RollingTarget`."""
+        """The host takes all steps itself. See `Target`."""
         return self.status(name)
 
     def steer(self, name: str, action: Action) -> Status:
-        """Pause, resume, promote or abort the rollout. See `RollingTarget`."""
+        """Pause, resume, promote or abort the rollout. See `Target`."""
         done = self.administer("POST", _path(name, "rollout", action))
         return Status.model_validate(done.json())
 

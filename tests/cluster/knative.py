@@ -2,7 +2,7 @@
 
 Real are the API server, which holds every object against the CRDs of the platforms, the pods that it runs, and what answers.
 Not real is what comes between: there is no activator, no autoscaler and no ingress. What gets traffic has one pod,
-what gets none has no pod; the URLs are addresses of Services of the cluster; traffic is all or nothing. What Knative's
+what gets none has no pod; the URLs are addresses of Services of the cluster; shared traffic is shared alike. What Knative's
 webhooks refuse beyond the CRDs is not refused here.
 """
 
@@ -18,6 +18,8 @@ from typing import Any
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+
+from tests.kserve import predictor_by, predictor_in, service_of
 
 Object = dict[str, Any]
 
@@ -63,54 +65,13 @@ class Controllers:
     # -- KServe -----------------------------------------------------------------------------------------------------
 
     def _inference_service(self, found: Object) -> None:
-        """Its predictor is a Service of Knative, whose latest Revision gets `canaryTrafficPercent`, and the rest the last
-        that had all."""
-        predictor = copy.deepcopy(found["spec"]["predictor"])
-        about = found["metadata"]
-        name = f"{about['name']}-predictor"
-        own = {key: predictor.pop(key, None) for key in ("canaryTrafficPercent", "labels", "annotations", "minReplicas",
-                                                         "maxReplicas", "scaleMetric", "scaleTarget")}  # fmt: skip
-        before = found.get("status", {}).get("components", {}).get("predictor", {})
-        canary, rolled_out = own["canaryTrafficPercent"], before.get("latestRolledoutRevision")
-        traffic: list[Object] = [{"latestRevision": True, "percent": 100, "tag": "latest"}]
-        if canary is not None and rolled_out:
-            traffic[0]["percent"] = canary
-            if canary < 100:
-                rest = {
-                    "latestRevision": False,
-                    "revisionName": rolled_out,
-                    "percent": 100 - canary,
-                    "tag": "prev",
-                }
-                traffic.append(rest)
-        wanted = {
-            "apiVersion": "/".join(_SERVING),
-            "kind": "Service",
-            "metadata": {"name": name, "labels": about["labels"], "ownerReferences": [_owner(found)]},
-            "spec": {
-                "template": {
-                    "metadata": {
-                        "labels": {**about["labels"], **(own["labels"] or {})},
-                        "annotations": {**about["annotations"], **(own["annotations"] or {})},
-                    },
-                    "spec": predictor,
-                },
-                "traffic": traffic,
-            },
-        }
+        """Its predictor is a Service of Knative. See `tests.kserve`."""
+        wanted = service_of(found)
+        wanted["metadata"]["ownerReferences"] = [_owner(found)]
         status = self._have(*_SERVING, "services", wanted).get("status", {})
         if not status:
             return
-        latest = next((each for each in status.get("traffic", []) if each.get("latestRevision")), {})
-        component = {
-            **before,
-            "latestCreatedRevision": status.get("latestCreatedRevisionName", ""),
-            "latestReadyRevision": status.get("latestReadyRevisionName", ""),
-            "traffic": status.get("traffic", []),
-        }
-        if latest.get("percent") == 100 and latest["revisionName"] != rolled_out:
-            component["previousRolledoutRevision"] = rolled_out or ""
-            component["latestRolledoutRevision"] = latest["revisionName"]
+        component = predictor_by(predictor_in(found), status)
         said = {"components": {"predictor": component}, "conditions": status["conditions"]}
         self._say(
             *_KSERVE,
@@ -151,8 +112,8 @@ class Controllers:
         routed = all(self._answers(each.get("revisionName"), revisions) for each in traffic)
         if routed:
             status["traffic"] = [self._lead(found, each) for each in traffic]
-            live = next(each for each in traffic if each["percent"] == 100)
-            status["url"] = self._lead(found, {**live, "tag": None})["url"]
+            shared = [each for each in traffic if each["percent"]]
+            status["url"] = self._lead(found, {**shared[0], "tag": None}, shared=len(shared) > 1)["url"]
         asked = {each.get("revisionName") for each in [*traffic, *status.get("traffic", [])]}
         self._scale(name, created, asked, revisions)
         status["conditions"] = [_condition("Ready", routed and ready == created)]
@@ -200,15 +161,15 @@ class Controllers:
             for each in revisions[name].get("status", {}).get("conditions", [])
         )
 
-    def _lead(self, found: Object, entry: Object) -> Object:
-        """An entry of traffic, with a Service of the cluster in the place of what an ingress would be told."""
+    def _lead(self, found: Object, entry: Object, *, shared: bool = False) -> Object:
+        """An entry of traffic, with a Service of the cluster in the place of what an ingress would be told; `shared` among all pods."""
         name = "-".join(part for part in (entry.get("tag"), found["metadata"]["name"]) if part)
+        selector = {_SERVICE: found["metadata"]["name"]}
+        if not shared:
+            selector[_REVISION] = entry["revisionName"]
         service = {
             "metadata": {"name": name, "labels": {"stand-in": "route"}, "ownerReferences": [_owner(found)]},
-            "spec": {
-                "selector": {_REVISION: entry["revisionName"]},
-                "ports": [{"port": 80, "targetPort": 8080}],
-            },
+            "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": 8080}]},
         }
         try:
             made = self._core.create_namespaced_service(self.namespace, service)
@@ -216,8 +177,9 @@ class Controllers:
             if error.status != 409:
                 raise
             made = self._core.read_namespaced_service(name, self.namespace)
-            if made.spec.selector != service["spec"]["selector"]:
-                self._core.patch_namespaced_service(name, self.namespace, {"spec": service["spec"]})
+            if made.spec.selector != selector:
+                patch = {"spec": {"selector": {_REVISION: None, **selector}}}
+                self._core.patch_namespaced_service(name, self.namespace, patch)
         return {**entry, "url": f"http://{made.spec.cluster_ip}"}
 
     def _revision(self, found: Object) -> None:

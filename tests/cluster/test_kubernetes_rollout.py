@@ -26,8 +26,8 @@ from penstock.promotion import Promotion
 from penstock.registry import ROLLOUT, ROLLOUT_BECAUSE
 from penstock.rollout.record import RolloutStatus
 from penstock.spec.function import Function
-from penstock.targets import RollingTarget, TargetError, open_target
-from penstock.targets.kubernetes import rolling
+from penstock.targets import TargetError, open_target
+from penstock.targets.kubernetes import rollouts
 from tests.cluster.functions import Place
 from tests.penstock.conftest import (  # noqa: F401 (fixtures)
     MakeFunction,
@@ -68,7 +68,7 @@ def selling(
     tmp_path: Path,
 ) -> Iterator[OnCluster]:
     """The shop with one version live, of one pod; looks follow each other soon."""
-    environment.setattr(rolling, "LOOK", 0.5)
+    environment.setattr(rollouts, "LOOK", 0.5)
     target = open_target(Function(target="kubernetes"), tmp_path)
     made = OnCluster(shop.settings, shop.make_function, target)
     made.promote()
@@ -196,11 +196,10 @@ def test_an_http_route_is_admitted_at_every_step_while_the_test_deals_requests(
     make_function: MakeFunction,
 ) -> None:
     """In the shadow, at a share, and after the end: no Gateway follows it here, so it is the test that asks either Service."""
-    environment.setattr(rolling, "LOOK", 0.0)
+    environment.setattr(rollouts, "LOOK", 0.0)
     environment.setenv("PENSTOCK_KUBERNETES_PARENT_GATEWAY", "gateways/public")
     environment.setenv("PENSTOCK_KUBERNETES_URL", "https://functions.example/{name}")
     target = open_target(Function(target="kubernetes"), tmp_path)
-    assert isinstance(target, RollingTarget)
     first, second = (target.put(make_function(number)) for number in (1, 2))
     target.route("shift", first)
     assert rule(place)["backendRefs"] == [backend("shift", 100)]

@@ -19,7 +19,7 @@ from kubernetes import client
 
 from penstock.spec.function import Function
 from penstock.targets import Target, open_target
-from penstock.targets.kubernetes import access
+from penstock.targets.kubernetes import access, rollouts
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.manifests import Revision, Shape
 from penstock.targets.serverless.knative import Knative
@@ -27,6 +27,7 @@ from penstock.targets.serverless.kserve import KServe
 from tests.cluster.functions import Place
 from tests.cluster.knative import controllers
 from tests.penstock.conftest import MakeFunction
+from tests.penstock.rolling import NEVER, SOON
 
 # The contract's cases, on the targets below.
 from tests.penstock.targets.test_contract import (  # noqa: F401
@@ -141,3 +142,58 @@ def test_the_open_inference_protocol_is_spoken(target: Target, make_function: Ma
     url = f"{target.status('shift').url}/v2/models/shift/infer"
     answer = httpx.post(url, json={"inputs": [record]}, timeout=30, trust_env=False)
     assert answer.json()["outputs"][0]["data"] == [3.0]
+
+
+def test_a_new_version_takes_over_step_by_step_and_another_is_taken_back(
+    target: Target, installed: Place, environment: pytest.MonkeyPatch, make_function: MakeFunction
+) -> None:
+    """What is written at each step is admitted, what pods count is read past the API server, and no Revision is made of it."""
+    environment.setattr(rollouts, "LOOK", 0.0)
+    first = target.put(make_function(1))
+    target.route("shift", first)
+    second = target.put(make_function(2))
+    before = revisions(installed)
+    target.roll_out("shift", second, SOON.model_copy(update={"steps": (25, 50)}), "one")
+    assert target.status("shift").live == first
+    assert target.serving("shift") == first
+    states = set()
+
+    def promoted() -> bool:
+        ask(target)
+        told = target.take_step("shift")
+        assert told.rollout is not None
+        states.add((told.rollout.state, told.rollout.share, told.live))
+        return told.rollout.over
+
+    until(promoted)
+    assert states == {("under way", 25, first), ("under way", 50, first), ("promoted", 100, second)}
+    target.route("shift", second)
+    assert target.serving("shift") == second
+    assert revisions(installed) == before
+
+    third = target.put(make_function(3))
+    target.roll_out("shift", third, NEVER, "two")
+    for action in ("pause", "resume", "abort"):
+        told = target.steer("shift", action)
+    assert told.rollout is not None
+    assert (told.rollout.state, told.live) == ("aborted", second)
+    target.route("shift", second)
+    assert target.serving("shift") == second
+
+
+def ask(target: Target) -> None:
+    """Some requests, each by a connection of its own, so that both sides answer."""
+    url = f"{target.status('shift').url}/predict"
+    for _ in range(30):
+        answer = httpx.post(
+            url, json={"x": 1.0}, headers={"Connection": "close"}, timeout=30, trust_env=False
+        )
+        assert answer.is_success
+
+
+def revisions(place: Place) -> set[str]:
+    """The names of Knative's."""
+    found = client.CustomObjectsApi().list_namespaced_custom_object(
+        "serving.knative.dev", "v1", place.namespace, "revisions"
+    )
+    return {each["metadata"]["name"] for each in found["items"]}

@@ -87,19 +87,18 @@ class Api:
             after = edit(before)
             if after == before:
                 return after
-            method, path = ("POST", self._path(kind)) if before is None else ("PUT", self._path(kind, name))
             try:
-                return self._call(
-                    method,
-                    path,
-                    params={"fieldManager": MANAGER},
-                    headers={"Content-Type": "application/json"},
-                    content=json.dumps(after),
-                )
+                if before is not None:
+                    return self.replace(kind, after)
+                return self._write("POST", self._path(kind), after)
             except TargetError as error:
                 if error.status != CONFLICT or last:
                     raise
         raise AssertionError
+
+    def replace(self, kind: str, found: Object) -> Object:
+        """Write an object that was read; one that somebody else has written since is a TargetError (CONFLICT)."""
+        return self._write("PUT", self._path(kind, found["metadata"]["name"]), found)
 
     def get(self, kind: str, name: str) -> Object | None:
         """An object; None where there is none."""
@@ -168,6 +167,15 @@ class Api:
                 status=_FORBIDDEN,
             )
         return answer.text if answer.is_success else None
+
+    def _write(self, method: str, path: str, found: Object) -> Object:
+        return self._call(
+            method,
+            path,
+            params={"fieldManager": MANAGER},
+            headers={"Content-Type": "application/json"},
+            content=json.dumps(found),
+        )
 
     def _path(self, kind: str, name: str | None = None) -> str:
         place = "/" + _KINDS[kind].format(f"namespaces/{self.namespace}")

@@ -1,100 +1,46 @@
-"""The live name of a function: a Service, and where callers come by a Gateway an HTTPRoute that leads to it.
-
-The Service alone says what is live and how a rollout is, in one write; the HTTPRoute follows from it.
-"""
+"""What a function's live name leads to, and how its rollout is: kept by an object of the cluster, in one write, whatever deals requests."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from penstock.rollout.counted import Watch
-from penstock.targets import TargetError
+from penstock.rollout.record import State
 from penstock.targets.asking import crowded, tries
-from penstock.targets.kubernetes import manifests
-from penstock.targets.kubernetes.api import CONFLICT, Api
 from penstock.targets.kubernetes.manifests import Live
-from penstock.targets.kubernetes.owned import ours
-from penstock.targets.kubernetes.settings import PARENT_GATEWAY, Settings
 
-_PATIENCE: Final = 60.0
+#: For who writes to be the only one.
+PATIENCE: Final = 60.0
+#: So many answers may come from the new version, in a rollout, before one of the live one is given up.
+_TURNS: Final = 30
 
 
-class LiveNames:
-    """Those of one namespace."""
+class LiveNames(ABC):
+    """Those of one namespace. Every method raises TargetError."""
 
-    def __init__(self, api: Api, given: Settings) -> None:
-        self._api = api
-        self._given = given
-
+    @abstractmethod
     def find(self, name: str) -> Live | None:
-        """What it leads to; None where there is none."""
-        service = ours(self._api, "Service", manifests.object_name(name), name)
-        return None if service is None else manifests.live_of(service)
+        """What it leads to; None where nothing is live."""
 
+    @abstractmethod
     def write(self, name: str, live: Live) -> bool:
         """Have it lead there; False where somebody else has written since it was read."""
-        try:
-            self._api.apply(manifests.service(name, live))
-        except TargetError as error:
-            if error.status != CONFLICT:
-                raise
-            return False
-        return True
+
+    @abstractmethod
+    def lead(self, name: str) -> None:
+        """Have whoever deals requests follow what is written, as far as that was not one write."""
 
     def change(self, name: str, edit: Callable[[Live | None], Live]) -> Live:
         """Write what `edit` makes of what is there, anew where somebody else wrote meanwhile."""
-        for _ in tries(_PATIENCE, 0.2):
+        for _ in tries(PATIENCE, 0.2):
             live = edit(self.find(name))
             if self.write(name, live):
                 return live
-        raise crowded(f"the service of {name}")
-
-    def url(self, name: str) -> str:
-        """Where callers find the function."""
-        template = self._given.url or f"http://{{name}}.{self._api.namespace}.svc"
-        return template.replace("{name}", manifests.object_name(name)).rstrip("/")
-
-    def lead(self, name: str) -> None:
-        """Have the Gateway's HTTPRoute follow the Service, where there is a Gateway.
-
-        The Service is read after the HTTPRoute, which must not have been written since: so what was read of it last is what stays.
-        """
-        if self._given.parent is None:
-            return
-        objects = manifests.object_name(name)
-        for _ in tries(_PATIENCE, 0.2):
-            try:
-                route = ours(self._api, "HTTPRoute", objects, name)
-                live = self.find(name)
-                if live is None:
-                    return
-                version = None if route is None else route["metadata"]["resourceVersion"]
-                self._api.apply(
-                    manifests.http_route(
-                        name, self._given.parent, self.url(name), candidate_of(live), version
-                    )
-                )
-            except TargetError as error:
-                if error.status == 404:
-                    raise TargetError(
-                        f"{PARENT_GATEWAY} is set, and this cluster knows no HTTPRoute: {error.message}",
-                        next_step=f"install the Gateway API, or leave {PARENT_GATEWAY} unset",
-                        status=404,
-                    ) from error
-                if error.status != CONFLICT:
-                    raise
-            else:
-                return
-        raise crowded(f"the HTTPRoute of {name}")
-
-    def remove(self, name: str) -> None:
-        """Take it away, how callers come to it first."""
-        objects = manifests.object_name(name)
-        if self._given.parent is not None and ours(self._api, "HTTPRoute", objects, name) is not None:
-            self._api.delete("HTTPRoute", objects)
-        if self.find(name) is not None:
-            self._api.delete("Service", objects)
+        raise crowded(f"the live name of {name}")
 
 
 def watch_of(live: Live | None) -> Watch | None:
@@ -108,9 +54,37 @@ def serving(live: Live) -> set[str]:
     return {live.revision} if watch is None or watch.record.over else {live.revision, watch.record.revision}
 
 
-def candidate_of(live: Live) -> tuple[str, int] | None:
-    """The revision in a rollout, and its share of what a Gateway deals; None where it deals nothing out."""
+def rolled(live: Live, watch: Watch, traffic: str) -> Live:
+    """The live name with a rollout as it is now: in course, taken back, or with the new revision as the live one."""
+    if not watch.record.over:
+        return replace(live, rollout=watch.model_dump_json(), traffic=traffic)
+    kept = replace(live, rollout=watch.model_dump_json(), traffic="")
+    return routed(kept, watch.record.revision) if watch.record.state == "promoted" else kept
+
+
+def moved(live: Live | None, revision: str) -> Live:
+    """The live name once it leads to `revision` alone, which ends what is in course."""
+    if live is None:
+        return Live(revision, "", datetime.now(UTC).isoformat())
     watch = watch_of(live)
-    if watch is None or watch.record.over or live.traffic:
-        return None
-    return watch.record.revision, watch.record.share
+    if watch and not watch.record.over:
+        state: State = "promoted" if watch.record.revision == revision else "aborted"
+        watch = watch.ended(state, f"the live name was moved to {revision}")
+        live = replace(live, rollout=watch.model_dump_json(), traffic="")
+    return routed(live, revision)
+
+
+def routed(live: Live, revision: str) -> Live:
+    """The live name with that revision as the live one, from now on if it was not."""
+    if live.revision == revision:
+        return live
+    return replace(live, revision=revision, before=live.revision, since=datetime.now(UTC).isoformat())
+
+
+def answering(live: Live | None, ask: Callable[[], str]) -> str:
+    """The revision that answers, as `ask` has it from an answer; in a rollout the live one answers in turn."""
+    for _ in range(_TURNS):
+        answered = ask()
+        if live is None or len(serving(live)) == 1 or answered == live.revision:
+            break
+    return answered

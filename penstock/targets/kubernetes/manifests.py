@@ -326,7 +326,6 @@ class Live:
 
 def service(function: str, live: Live) -> Object:
     """The live name, which selects one revision's pods, or two's in a rollout: to move it is to change one object."""
-    annotations = {REVISION: live.revision, BEFORE: live.before, SINCE: live.since, ROLLOUT: live.rollout}
     one = of_revision(function, live.revision)
     two = {**of_function(function), TRAFFIC: live.traffic}
     return {
@@ -335,15 +334,21 @@ def service(function: str, live: Live) -> Object:
         "metadata": {
             "name": object_name(function),
             "labels": {**of_function(function), "app.kubernetes.io/part-of": "penstock"},
-            "annotations": {key: value for key, value in annotations.items() if value or key != ROLLOUT},
+            "annotations": said_of(live),
             **({"resourceVersion": live.version} if live.version else {}),
         },
         "spec": {"selector": two if live.traffic else one, "ports": [_PORT_80]},
     }
 
 
+def said_of(live: Live) -> dict[str, str]:
+    """The annotations by which an object keeps what a live name is."""
+    said = {REVISION: live.revision, BEFORE: live.before, SINCE: live.since, ROLLOUT: live.rollout}
+    return {key: value for key, value in said.items() if value or key != ROLLOUT}
+
+
 def live_of(found: Mapping[str, Any]) -> Live:
-    """What a service that is a live name says."""
+    """What a service that is a live name says, be it one of Knative's."""
     told = found["metadata"].get("annotations") or {}
     return Live(
         revision=told.get(REVISION, ""),

@@ -3,18 +3,16 @@
 A revision is a Deployment that never changes its package: an image with it, by digest. The live name is a Service that
 selects one revision's pods; moving it is one write. Pods of the old revision answer on until the nodes have followed,
 and until what they have in hand is answered; a revision that is not live costs nothing, and comes back within seconds.
-In a rollout (`penstock.targets.kubernetes.rolling`) the Service selects two revisions' pods, or a Gateway has two Services.
+In a rollout (`penstock.targets.kubernetes.rollouts`) the Service selects two revisions' pods, or a Gateway has two Services.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.rollout.record import Action, State
+from penstock.rollout.record import Action
 from penstock.spec.function import Function
 from penstock.spec.rollout import Rollout
 from penstock.targets import Status, TargetError
@@ -23,10 +21,12 @@ from penstock.targets.kubernetes import access, manifests, settings, trouble
 from penstock.targets.kubernetes.answers import revision_in, told
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.deployments import Deployments, old, replicas
-from penstock.targets.kubernetes.live import LiveNames, serving, watch_of
+from penstock.targets.kubernetes.live import answering, moved, serving, watch_of
 from penstock.targets.kubernetes.manifests import Live, Revision
 from penstock.targets.kubernetes.owned import ours
-from penstock.targets.kubernetes.rolling import Rolling
+from penstock.targets.kubernetes.rolling import Deployed
+from penstock.targets.kubernetes.rollouts import Rollouts
+from penstock.targets.kubernetes.services import Services
 from penstock.targets.kubernetes.settings import Settings
 from penstock.targets.package_image import append
 from penstock.targets.sending import as_json, contents
@@ -34,8 +34,6 @@ from penstock.targets.sending import as_json, contents
 _PLATFORM: Final = "Kubernetes"
 #: For the cluster to have followed a service that has moved.
 _MOVED_SECONDS: Final = 60.0
-#: So many answers may come from the new version, in a rollout, before one of the live one is given up.
-_TURNS: Final = 30
 
 
 class KubernetesTarget:
@@ -44,9 +42,9 @@ class KubernetesTarget:
     def __init__(self, api: Api, given: Settings) -> None:
         self._api = api
         self._given = given
-        self._live = LiveNames(api, given)
+        self._live = Services(api, given)
         self._deployments = Deployments(api, given.shape)
-        self._rolling = Rolling(api, given, self._live, self._deployments)
+        self._rollouts = Rollouts(api, self._live, Deployed(api, given, self._deployments))
 
     def prepare(self) -> None:
         """See that the API server answers us, and lets us see what is there."""
@@ -89,26 +87,26 @@ class KubernetesTarget:
         before = self._deployments.find(name, live.revision) if live else None
         self._deployments.scale(deployment, self._deployments.size(replicas(deployment), replicas(before)))
         self._deployments.await_ready(name, revision)
-        moved = self._live.change(name, lambda now: _moved(now, revision))
+        routed = self._live.change(name, lambda now: moved(now, revision))
         self._live.lead(name)
         self._await_moved(name, revision)
         others = self._deployments.end_others(name, {revision})
         with suppress(TargetError):  # it is live: what is left, the next one takes away
-            for each in old(others, {revision, moved.before}):
+            for each in old(others, {revision, routed.before}):
                 self._api.delete("Deployment", each["metadata"]["name"])
 
     def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
-        """Begin a rollout. See `RollingTarget`."""
-        self._rolling.begin(name, revision, plan, run)
+        """Begin a rollout. See `Target`."""
+        self._rollouts.begin(name, revision, plan, run)
 
     def take_step(self, name: str) -> Status:
-        """Look at what pods have counted since the last look, and do what follows from it. See `RollingTarget`."""
-        self._rolling.take_step(name)
+        """Look at what pods have counted since the last look, and do what follows from it. See `Target`."""
+        self._rollouts.take_step(name)
         return self.status(name)
 
     def steer(self, name: str, action: Action) -> Status:
-        """Pause, resume, promote or abort the rollout. See `RollingTarget`."""
-        self._rolling.steer(name, action)
+        """Pause, resume, promote or abort the rollout. See `Target`."""
+        self._rollouts.steer(name, action)
         return self.status(name)
 
     def attach(self, name: str) -> None:
@@ -121,14 +119,10 @@ class KubernetesTarget:
 
     def serving(self, name: str) -> str:
         """The revision that answers behind the live name, as it says itself; in a rollout the live one answers in turn. See `Target`."""
-        live = self._live.find(name)
-        for _ in range(_TURNS):
-            answered = revision_in(
-                _PLATFORM, name, self._api.ask(manifests.object_name(name), "GET", "health")
-            )
-            if live is None or not live.traffic or answered == live.revision:
-                break
-        return answered
+        return answering(
+            self._live.find(name),
+            lambda: revision_in(_PLATFORM, name, self._api.ask(manifests.object_name(name), "GET", "health")),
+        )
 
     def status(self, name: str) -> Status:
         """What the cluster holds of the function. See `Target`."""
@@ -224,17 +218,3 @@ def open_kubernetes(_: Function, __: Path) -> KubernetesTarget:
     """The namespace PENSTOCK_KUBERNETES_NAMESPACE of the cluster that this is a pod of, or a kubeconfig names. Raises TargetError."""
     given = settings.read()
     return KubernetesTarget(Api(access.find(), given.namespace), given)
-
-
-def _moved(live: Live | None, revision: str) -> Live:
-    """The live name once it leads to `revision` alone."""
-    if live is None:
-        return Live(revision, "", datetime.now(UTC).isoformat())
-    watch = watch_of(live)
-    if watch and not watch.record.over:
-        state: State = "promoted" if watch.record.revision == revision else "aborted"
-        watch = watch.ended(state, f"the live name was moved to {revision}")
-        live = replace(live, rollout=watch.model_dump_json(), traffic="")
-    if live.revision == revision:
-        return live
-    return replace(live, revision=revision, before=live.revision, since=datetime.now(UTC).isoformat())

@@ -130,7 +130,7 @@ class Rolling:
     ) -> None:
         """Begin the rollout `record` of a version by its actions `candidate`, beside what is `live`: the revision `serving`.
 
-        See `RollingTarget`.
+        See `Target`.
         """
         last = Kept.of(live)
         if is_begun(
@@ -163,7 +163,7 @@ class Rolling:
                 return
 
     def steer(self, name: str, action: Action) -> None:
-        """Do that to the rollout in course. See `RollingTarget`."""
+        """Do that to the rollout in course. See `Target`."""
         for _ in tries(_PATIENCE, 0.2):
             live = self._live(name)
             kept = Kept.of(live)

@@ -102,19 +102,19 @@ class OpenWhiskTarget:
         self._server.put("actions", self._path(name), content)
 
     def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
-        """Begin a rollout. See `RollingTarget`."""
+        """Begin a rollout. See `Target`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record = Record(revision=revision, run=run, plan=plan, began=now, since=now)
         chain, live = self._chain(name, revision), self._live(name)
         self._rolling.begin(name, live, _serving(name, live), chain, record)
 
     def take_step(self, name: str) -> Status:
-        """Judge the rollout in course by the records of activations, and do what follows. See `RollingTarget`."""
+        """Judge the rollout in course by the records of activations, and do what follows. See `Target`."""
         self._rolling.take_step(name)
         return self.status(name)
 
     def steer(self, name: str, action: Action) -> Status:
-        """Pause, resume, promote or abort the rollout. See `RollingTarget`."""
+        """Pause, resume, promote or abort the rollout. See `Target`."""
         self._rolling.steer(name, action)
         return self.status(name)
 

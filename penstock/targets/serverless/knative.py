@@ -12,7 +12,7 @@ from penstock.targets.kubernetes.api import Object
 from penstock.targets.kubernetes.manifests import Revision, Shape
 from penstock.targets.kubernetes.owned import annotation
 from penstock.targets.serverless.manifests import TEMPLATE, about, of_function, pod
-from penstock.targets.serverless.platform import Traffic, all_to
+from penstock.targets.serverless.platform import Share, Traffic
 
 
 class Knative:
@@ -22,6 +22,11 @@ class Knative:
     kind = "KnativeService"
     resource = "services.serving.knative.dev"
     container = manifests.CONTAINER
+    one_beside = False
+
+    def keeper(self, function: str) -> str:
+        """The function's own object. See `Platform`."""
+        return manifests.object_name(function)
 
     def put(self, now: Object | None, made: Revision, shape: Shape) -> Object:
         """Its template, and a tag for it. Of a function that is new it gets all traffic, as somebody must. See `Platform`."""
@@ -35,7 +40,7 @@ class Knative:
                     "name": manifests.object_name(made.function),
                     "labels": of_function(made.function),
                 },
-                "spec": {"template": wanted, "traffic": [_all(name, tag)]},
+                "spec": {"template": wanted, "traffic": [{**_entry(name, 100), "tag": tag}]},
             }
         traffic = [_untagged(each, tag) for each in _pinned(now) if each["revisionName"] != name]
         own = next((each for each in _pinned(now) if each["revisionName"] == name), _entry(name, 0))
@@ -51,20 +56,20 @@ class Knative:
         ours = now["spec"]["template"]["metadata"].get("name") == name
         return _with(now, before["spec"]["template"] if ours else now["spec"]["template"], traffic)
 
-    def route(self, now: Object, known: Sequence[Object], shape: Shape, since: str) -> Object:
-        """All to it by its name, and no other that is asked: Knative ends the pods of those. See `Platform`."""
-        tag = _tag(annotation(known[-1], manifests.REVISION))
-        names = [each["metadata"]["name"] for each in known]
-        tagged = (each["revisionName"] for each in _pinned(now) if each.get("tag") == tag)
-        name = next((each for each in tagged if each in names), names[-1])
-        if self.live(now) == name:
-            since = annotation(now, manifests.SINCE)
-        annotations = now["metadata"].get("annotations") or {}
-        return {
-            **now,
-            "metadata": {**now["metadata"], "annotations": {**annotations, manifests.SINCE: since}},
-            "spec": {**now["spec"], "traffic": [_all(name, tag)]},
-        }
+    def route(self, now: Object, shares: Sequence[Share], shape: Shape) -> Object:
+        """To each by its name, and no other is asked: Knative ends the pods of those. See `Platform`."""
+        traffic = []
+        for known, percent in shares:
+            tag = _tag(annotation(known[-1], manifests.REVISION))
+            names = [each["metadata"]["name"] for each in known]
+            tagged = (each["revisionName"] for each in _pinned(now) if each.get("tag") == tag)
+            name = next((each for each in tagged if each in names), names[-1])
+            traffic.append({**_entry(name, percent), "tag": tag})
+        return {**now, "spec": {**now["spec"], "traffic": traffic}}
+
+    def can_share(self, now: Object, known: Sequence[Object]) -> bool:
+        """Any can. See `Platform`."""
+        return True
 
     def proof(self, found: Object, made: Revision, shape: Shape) -> str | None:
         """By its tag. See `Platform`."""
@@ -75,14 +80,6 @@ class Knative:
     def traffic(self, found: Object) -> Sequence[Traffic]:
         """As its status has it. See `Platform`."""
         return list(found.get("status", {}).get("traffic") or [])
-
-    def live(self, found: Object) -> str | None:
-        """As it was routed. See `Platform`."""
-        return all_to(_pinned(found)) if annotation(found, manifests.SINCE) else None
-
-    def since(self, found: Object, revision: Object) -> str:
-        """As it was routed. See `Platform`."""
-        return annotation(found, manifests.SINCE)
 
     def newest(self, found: Object) -> str | None:
         """As its status has it. See `Platform`."""
@@ -140,7 +137,3 @@ def _untagged(entry: Traffic, tag: str) -> Traffic:
 
 def _entry(name: str | None, percent: int) -> Traffic:
     return {"revisionName": name, "latestRevision": False, "percent": percent}
-
-
-def _all(name: str, tag: str) -> Traffic:
-    return {**_entry(name, 100), "tag": tag}

@@ -14,7 +14,7 @@ from penstock.targets.kubernetes.api import Object
 from penstock.targets.kubernetes.manifests import Revision, Shape
 from penstock.targets.kubernetes.owned import annotation
 from penstock.targets.serverless.manifests import TEMPLATE, about, of_function, pod
-from penstock.targets.serverless.platform import Traffic, all_to
+from penstock.targets.serverless.platform import Share, Traffic
 
 #: The tag that KServe gives to the newest Revision, where it is asked for tags.
 _LATEST: Final = "latest"
@@ -34,6 +34,11 @@ class KServe:
     resource = "inferenceservices.serving.kserve.io"
     #: By this KServe knows it among others of the pod.
     container = "kserve-container"
+    one_beside = True
+
+    def keeper(self, function: str) -> str:
+        """What KServe makes of the predictor, and leaves its annotations as they are. See `Platform`."""
+        return f"{manifests.object_name(function)}-predictor"
 
     def put(self, now: Object | None, made: Revision, shape: Shape) -> Object:
         """What it holds now, with no share, once one is said: until then nobody is live, and KServe gives the newest all.
@@ -60,11 +65,23 @@ class KServe:
         """What it held before, of which Knative makes a Revision anew. See `Platform`."""
         return _with(now, before["spec"]["predictor"]) if _is(now, predictor(made, shape)) else now
 
-    def route(self, now: Object, known: Sequence[Object], shape: Shape, since: str) -> Object:
-        """All to what it holds, which is the revision or is made so. See `Platform`."""
-        holds = any(_is(now, each["metadata"]) for each in known)
-        held = now["spec"]["predictor"] if holds else predictor(_revision(known[-1]), shape)
-        return _with(now, {**held, _CANARY: 100})
+    def route(self, now: Object, shares: Sequence[Share], shape: Shape) -> Object:
+        """A share is that of what it holds, and what had all before has the rest. See `Platform`.
+
+        So going back from a share is to take it; nothing else is made. What neither is held nor had all before is made anew.
+        """
+        known, percent = shares[-1]
+        held = now["spec"]["predictor"]
+        if not self.can_share(now, known):
+            if _status(now).get("latestRolledoutRevision") in {each["metadata"]["name"] for each in known}:
+                percent = 0
+            else:
+                held = predictor(_revision(known[-1]), shape)
+        return _with(now, {**held, _CANARY: percent})
+
+    def can_share(self, now: Object, known: Sequence[Object]) -> bool:
+        """What it holds can. See `Platform`."""
+        return any(_is(now, each["metadata"]) for each in known)
 
     def proof(self, found: Object, made: Revision, shape: Shape) -> str | None:
         """By the tag of the newest. See `Platform`."""
@@ -74,14 +91,6 @@ class KServe:
     def traffic(self, found: Object) -> Sequence[Traffic]:
         """As its status has it. See `Platform`."""
         return list(_status(found).get("traffic") or [])
-
-    def live(self, found: Object) -> str | None:
-        """What gets all, once a share was said. See `Platform`."""
-        return all_to(self.traffic(found)) if _CANARY in found["spec"]["predictor"] else None
-
-    def since(self, found: Object, revision: Object) -> str:
-        """Since its Revision was made: KServe notes no more. See `Platform`."""
-        return str(revision["metadata"]["creationTimestamp"])
 
     def newest(self, found: Object) -> str | None:
         """As its status has it. See `Platform`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from penstock.targets import RevisionStatus
+from penstock.targets import RevisionStatus, TargetError
 from penstock.targets.kubernetes import manifests, trouble
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.owned import annotation, oldest_first
@@ -28,6 +28,18 @@ class Revisions:
     def find(self, labels: Mapping[str, str]) -> list[Object]:
         """Those that have all of these labels, the oldest first."""
         return oldest_first(self._api.find(KIND, labels))
+
+    def of(self, name: str, revision: str) -> list[Object]:
+        """Those of one of ours, the oldest first; none where there is none."""
+        found = self.find(manifests.of_revision(name, revision))
+        return [each for each in found if annotation(each, manifests.REVISION) == revision]
+
+    def known(self, name: str, revision: str) -> list[Object]:
+        """The same. Raises TargetError (404) where there is none."""
+        found = self.of(name, revision)
+        if not found:
+            raise TargetError(f"{name} has no revision {revision}", next_step="deploy it first", status=404)
+        return found
 
     def delete(self, names: Iterable[str]) -> None:
         """Take some away; one that is not there is no error."""
@@ -70,10 +82,6 @@ class Revisions:
             restarts=trouble.restarts(pods),
             error=None if found is None else found.reason,
         )
-
-    def printed(self, revision: str, lines: int) -> list[str]:
-        """The last `lines` lines that the function printed in a Revision's pods, each with its time."""
-        return self._api.last_printed(self._pods(revision), self._container, lines)
 
     def _pods(self, revision: str) -> list[Object]:
         return self._api.find("Pod", _of(revision))

@@ -1,25 +1,29 @@
 """Functions on Knative, and on KServe where that stands on Knative.
 
 A revision is a Revision of Knative, of an image with the package, by digest. It has no share of the live name's traffic until
-it has been asked by itself; moving the traffic is one write. How many pods there are is Knative's, down to none.
+it has been asked by itself; moving the traffic is one write, and so is a step of a rollout. How many pods there are is Knative's,
+down to none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from penstock.rollout.record import Action
 from penstock.spec.function import Function
+from penstock.spec.rollout import Rollout
 from penstock.targets import Status, TargetError
 from penstock.targets.asking import polls
 from penstock.targets.kubernetes import access, manifests, owned, settings
 from penstock.targets.kubernetes.answers import revision_in, told
 from penstock.targets.kubernetes.api import Api, Object
-from penstock.targets.kubernetes.manifests import Revision
+from penstock.targets.kubernetes.live import answering, moved, serving, watch_of
+from penstock.targets.kubernetes.manifests import Live, Revision
 from penstock.targets.kubernetes.owned import annotation
+from penstock.targets.kubernetes.rollouts import Rollouts
 from penstock.targets.kubernetes.settings import Settings
 from penstock.targets.package_image import append
 from penstock.targets.sending import as_json, contents
@@ -27,9 +31,11 @@ from penstock.targets.serverless import revisions
 from penstock.targets.serverless.gateway import SECONDS, Gateway
 from penstock.targets.serverless.knative import Knative
 from penstock.targets.serverless.kserve import KServe
+from penstock.targets.serverless.live import Annotated
 from penstock.targets.serverless.manifests import check
-from penstock.targets.serverless.platform import Platform, all_to
+from penstock.targets.serverless.platform import Platform, absent, all_to
 from penstock.targets.serverless.revisions import Revisions
+from penstock.targets.serverless.rolling import Revised
 
 #: For a revision to answer: a node may have to come first, and the image to it.
 _READY_SECONDS: Final = 300.0
@@ -48,6 +54,8 @@ class ServerlessTarget:
         self._platform = platform
         self._gateway = Gateway(given.gateway)
         self._revisions = Revisions(api, platform.container)
+        self._live = Annotated(api, platform, self._revisions, given.shape)
+        self._rollouts = Rollouts(api, self._live, Revised(api, platform, self._revisions, self._live))
 
     def prepare(self) -> None:
         """See that the platform is there, and that its API lets us see what is there. See `Target`."""
@@ -73,6 +81,16 @@ class ServerlessTarget:
         check(found.manifest)
         owned.ours(self._api, "NetworkPolicy", manifests.object_name(name), name)
         before = self._find(name)
+        live = self._live.find(name)
+        if live and len(serving(live)) > 1:
+            if revision in serving(live):
+                return revision  # it has proved itself, and its share is the rollout's
+            if self._platform.one_beside:
+                raise TargetError(
+                    f"{name} on {self._platform.title} has no room beside the rollout that is under way",
+                    next_step="wait for its end, or end it: penstock rollout PIPELINE abort",
+                    status=409,
+                )
         image = append(found, self._given.image(found.manifest.runtime), self._given.repository(name))
         made = Revision(name, found.manifest.version, revision, image)
         there = self._names(made)
@@ -87,55 +105,65 @@ class ServerlessTarget:
         return revision
 
     def route(self, name: str, revision: str) -> None:
-        """Have all traffic go to `revision`, and wait until it is what answers. See `Target`."""
-        known = [
-            each
-            for each in self._revisions.find(manifests.of_revision(name, revision))
-            if annotation(each, manifests.REVISION) == revision
-        ]
-        if not known:
-            raise TargetError(
-                f"{name} has no revision {revision} on {self._platform.title}",
-                next_step="deploy it first",
-                status=404,
-            )
-        since = datetime.now(UTC).isoformat()
+        """Have all traffic go to `revision`, and wait until it is what answers.
 
-        def moved(now: Object | None) -> Object:
-            if now is None:
-                raise self._absent(name)
-            return self._platform.route(now, known, self._given.shape, since)
-
-        self._change(name, moved)
+        A rollout ends with that, unless it is beside that very revision. See `Target`.
+        """
+        self._revisions.known(name, revision)
+        live = self._live.find(name)
+        if live and live.revision == revision and len(serving(live)) > 1:
+            return
+        self._live.change(name, lambda now: moved(now, revision))
+        self._live.lead(name)
         self._await(name, revision, lambda now: self._url_of(now) if self._leads_to(now, revision) else None)
+
+    def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
+        """Begin a rollout. See `Target`."""
+        self._rollouts.begin(name, revision, plan, run)
+
+    def take_step(self, name: str) -> Status:
+        """Look at what pods have counted since the last look, and do what follows from it. See `Target`."""
+        self._rollouts.take_step(name)
+        return self.status(name)
+
+    def steer(self, name: str, action: Action) -> Status:
+        """Pause, resume, promote or abort the rollout. See `Target`."""
+        self._rollouts.steer(name, action)
+        return self.status(name)
 
     def attach(self, name: str) -> None:
         """Events are not declared here. See `Target`."""
 
     def invoke(self, name: str, payload: Any) -> Any:
-        """The live revision's answer to `payload`, as a caller gets it. See `Target`."""
-        answer = self._gateway.ask(self._url_of(self._live(name)), "predict", as_json(name, payload))
+        """The live revision's answer to `payload`, as a caller gets it; in a rollout it may be the new one's. See `Target`."""
+        _, url = self._asked(name)
+        answer = self._gateway.ask(url, "predict", as_json(name, payload))
         return told(self._platform.title, name, answer)
 
     def serving(self, name: str) -> str:
-        """The revision that answers callers, as it says itself. See `Target`."""
-        return self._answering(name, self._url_of(self._live(name)), SECONDS)
+        """The revision that answers callers, as it says itself; in a rollout the live one answers in turn. See `Target`."""
+        live, url = self._asked(name)
+        return answering(live, lambda: self._answering(name, url, SECONDS))
 
     def status(self, name: str) -> Status:
         """What the platform holds of the function. See `Target`."""
         found = self._there(name)
-        live = self._platform.live(found)
+        live = self._live.find(name)
+        watch, answers = watch_of(live), serving(live) if live else set()
+        asked = {each.get("revisionName") for each in self._platform.traffic(found) if each.get("percent")}
         known = self._revisions.find(manifests.of_function(name))
-        # Of one package there is one for each image and shape: the live one counts, else the newest.
-        known.sort(key=lambda each: each["metadata"]["name"] == live)
+        # Of one package there is one for each image and shape: the one that is asked counts, else the newest.
+        known.sort(key=lambda each: each["metadata"]["name"] in asked)
         counted = {annotation(each, manifests.REVISION): each for each in known}
-        serving = next((each for each in counted.values() if each["metadata"]["name"] == live), None)
         return Status(
             name=name,
             url=self._url_of(found),
-            live=None if serving is None else annotation(serving, manifests.REVISION),
-            since=None if serving is None else self._platform.since(found, serving),
-            revisions=tuple(self._revisions.state(each, live=each is serving) for each in counted.values()),
+            live=live.revision if live else None,
+            since=live.since if live else None,
+            revisions=tuple(
+                self._revisions.state(each, live=revision in answers) for revision, each in counted.items()
+            ),
+            rollout=watch.status() if watch else None,
         )
 
     def curl(self, url: str) -> str:
@@ -144,8 +172,9 @@ class ServerlessTarget:
 
     def logs(self, name: str, lines: int = 100) -> list[str]:
         """The last `lines` lines that the live revision's pods printed, while there are any, each with its time. See `Target`."""
-        live = self._platform.live(self._live(name))
-        return [] if live is None else self._revisions.printed(live, lines)
+        live, _ = self._asked(name)
+        pods = self._api.find("Pod", manifests.of_revision(name, live.revision))
+        return self._api.last_printed(pods, self._platform.container, lines)
 
     def remove(self, name: str) -> None:
         """Take the function away, and wait until its Revisions have gone. Its images stay in the registry. See `Target`."""
@@ -173,7 +202,7 @@ class ServerlessTarget:
 
         def undone(now: Object | None) -> Object:
             if now is None:
-                raise self._absent(made.function)
+                raise absent(self._platform, made.function)
             return self._platform.undo(now, before, made, self._given.shape)
 
         self._change(made.function, undone)
@@ -238,23 +267,19 @@ class ServerlessTarget:
     def _there(self, name: str) -> Object:
         found = self._find(name)
         if found is None:
-            raise self._absent(name)
+            raise absent(self._platform, name)
         return found
 
-    def _live(self, name: str) -> Object:
-        found = self._there(name)
-        if self._platform.live(found) is None:
+    def _asked(self, name: str) -> tuple[Live, str]:
+        """What is live, and where callers find it."""
+        found, live = self._there(name), self._live.find(name)
+        if live is None:
             raise TargetError(
                 f"no function {name} is live on {self._platform.title}",
                 next_step="deploy it first",
                 status=404,
             )
-        return found
-
-    def _absent(self, name: str) -> TargetError:
-        return TargetError(
-            f"no function {name} on {self._platform.title}", next_step="deploy it first", status=404
-        )
+        return live, self._url_of(found)
 
     def _url_of(self, found: Object) -> str:
         """Where callers find the function. Raises TargetError while the platform has not said so."""

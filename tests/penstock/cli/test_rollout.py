@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import certifi
 import pytest
 
 from penstock.registry import ROLLOUT
 from penstock.targets.embedded import EmbeddedTarget
-from penstock.targets.kubernetes.settings import IMAGE, NAMESPACE, REGISTRY
 from tests.penstock.cli.conftest import Penstock
 from tests.penstock.rolling import NEVER, promote
-from tests.penstock.shop import SPEC, Shop, write
-
-_NOWHERE = {
-    "apiVersion": "v1", "kind": "Config", "current-context": "it",
-    "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-    "clusters": [{"name": "it", "cluster": {"server": "https://127.0.0.1:9", "certificate-authority": certifi.where()}}],
-    "users": [{"name": "it", "user": {"token": "a"}}],
-}  # fmt: skip
+from tests.penstock.shop import Shop
 
 
 @pytest.fixture
@@ -72,23 +60,7 @@ def test_promoted_by_a_person_it_is_entered_by_reconcile(penstock: Penstock, rol
     assert "rollout" not in penstock("status").stdout
 
 
-def test_where_there_is_none(
-    penstock: Penstock, shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Before the first one, and on a target that knows none."""
+def test_where_there_is_none(penstock: Penstock, shop: Shop) -> None:
+    """Before the first one."""
     shop.promote()
     assert "no rollout yet; version 1 serves" in penstock("rollout", "shift").stdout
-    declared = {"target": "knative"}
-    spec = SPEC.replace('metric="rmse",', f'metric="rmse", function={declared},')
-    write(shop.settings.dags / "shift" / "pipeline.py", spec)
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(json.dumps(_NOWHERE))
-    given = {
-        NAMESPACE: "functions",
-        IMAGE: "registry.example/f:1",
-        REGISTRY: "registry.example/team",
-        "KUBECONFIG": str(kubeconfig),
-    }
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    assert "knows no rollouts" in penstock("rollout", "shift", "abort").stderr

@@ -138,10 +138,6 @@ def test_names_every_fault_at_once(fields: dict[str, Any]) -> None:
             "function.triggers.nightly: has cron, and no payload: say what the function is asked each time",
         ),
         (
-            {"function": {"target": "knative", "rollout": {}}},
-            "function: rollout goes with target 'embedded' or 'kubernetes' or 'openwhisk'; the target is 'knative'",
-        ),
-        (
             {"function": {"rollout": {"steps": [50, 25]}}},
             "function.rollout.steps: must rise from step to step, such as [5, 25, 50]; 100 at the end",
         ),

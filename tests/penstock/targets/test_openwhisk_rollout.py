@@ -17,7 +17,7 @@ from penstock.promotion import Promotion
 from penstock.rollout import following
 from penstock.rollout.record import Record
 from penstock.spec.rollout import Rollout
-from penstock.targets import RollingTarget, Status, TargetError
+from penstock.targets import Status, TargetError
 from penstock.targets.openwhisk import deal, rolling
 from penstock.targets.openwhisk.client import Activation, OpenWhisk
 from penstock.targets.openwhisk.rolling import Kept, Rolling, seen
@@ -91,7 +91,6 @@ def test_a_version_that_is_no_worse_takes_over(
     server: Server, target: OpenWhiskTarget, packages: Packages
 ) -> None:
     """Step by step, by activations alone: meanwhile both answer, and then the live name is its sequence again."""
-    assert isinstance(target, RollingTarget)
     first, second = target.status("shift").live, target.put(packages["second"])
     before = target.status("shift")
     target.roll_out("shift", second, PLAN, "run")

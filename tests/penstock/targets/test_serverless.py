@@ -170,6 +170,12 @@ def followed(found: Object, ready: str) -> Object:
     return {**found, "status": {"traffic": traffic, "latestReadyRevisionName": ready}}
 
 
+def known(revision: Revision, *images: str) -> list[Object]:
+    """Knative's Revisions of one of ours, of its own image or of these."""
+    templates = [knative.template(made(int(revision.version), image), SHAPE) for image in images]
+    return templates or [knative.template(revision, SHAPE)]
+
+
 def share(found: Object) -> dict[str, int]:
     """What each Revision gets."""
     return {each["revisionName"]: each["percent"] for each in found["spec"]["traffic"] if each["percent"]}
@@ -188,13 +194,12 @@ def test_knative_is_never_told_of_a_share_but_all_of_one(steps: list[tuple[str, 
         revision = made(number, image)
         name = knative.template(revision, SHAPE)["metadata"]["name"]
         if step == "route":
-            target = {"metadata": {"name": name, "annotations": {"penstock/revision": revision.revision}}}
             if now is None:
                 continue
-            now = followed(platform.route(now, [target], SHAPE, "now"), name)
-            assert platform.live(now) == name
+            now = followed(platform.route(now, [(known(revision), 100)], SHAPE), name)
+            assert share(now) == {name: 100}
             assert len(now["spec"]["traffic"]) == 1
-            assert platform.route(now, [target], SHAPE, "later") == now
+            assert platform.route(now, [(known(revision), 100)], SHAPE) == now, "once is enough"
             continue
         before = now
         now = followed(platform.put(now, revision, SHAPE), name)
@@ -204,7 +209,6 @@ def test_knative_is_never_told_of_a_share_but_all_of_one(steps: list[tuple[str, 
         assert list(share(now).values()) == [100]
         if before is not None:
             assert share(now) == share(before)
-            assert platform.live(now) == platform.live(before)
             if step == "fail":
                 undone = platform.undo(now, before, revision, SHAPE)
                 assert share(undone) == share(before)
@@ -220,16 +224,13 @@ def test_of_one_package_on_two_images_goes_live_what_was_put_last() -> None:
         Knative(),
         {image: knative.template(made(1, image), SHAPE)["metadata"]["name"] for image in "ab"},
     )
-    known = [
-        {"metadata": {"name": name[image], "annotations": {"penstock/revision": made(1).revision}}}
-        for image in "ab"
-    ]
+    shares = [(known(made(1), "a", "b"), 100)]
     now = followed(platform.put(None, made(1, "a"), SHAPE), name["a"])
     now = followed(platform.put(now, made(1, "b"), SHAPE), name["b"])
-    now = platform.route(now, known, SHAPE, "now")
-    assert platform.live(now) == name["b"]
-    now = platform.route(platform.put(now, made(1, "a"), SHAPE), known, SHAPE, "now")
-    assert platform.live(now) == name["a"]
+    now = platform.route(now, shares, SHAPE)
+    assert share(now) == {name["b"]: 100}
+    now = platform.route(platform.put(now, made(1, "a"), SHAPE), shares, SHAPE)
+    assert share(now) == {name["a"]: 100}
 
 
 def test_traffic_that_somebody_sends_to_the_latest_stays_where_it_is() -> None:
@@ -241,8 +242,6 @@ def test_traffic_that_somebody_sends_to_the_latest_stays_where_it_is() -> None:
         {**now, "spec": {**now["spec"], "traffic": [{"latestRevision": True, "percent": 100}]}}, name
     )
     assert share(platform.put(by_hand, made(2), SHAPE)) == {name: 100}
-    shared = [{"revisionName": name, "percent": 50}, {"revisionName": "other", "percent": 50}]
-    assert platform.live({**by_hand, "spec": {**now["spec"], "traffic": shared}}) is None
 
 
 def test_a_template_that_knative_has_filled_in_is_left_as_it_is() -> None:
@@ -263,31 +262,38 @@ def test_kserve_keeps_the_rest_for_what_had_all() -> None:
     """A new revision has no share; what goes live has all; the first, which KServe gives all, is not live for that."""
     platform = KServe()
     first = platform.put(None, made(1), SHAPE)
-    assert "canaryTrafficPercent" not in first["spec"]["predictor"]
+    assert canary(first) is None
     latest = {"latestRevision": True, "tag": "latest", "url": "https://latest.example"}
     first = on_kserve(first, {**latest, "revisionName": "r1", "percent": 100})
-    assert platform.live(first) is None
-    other = platform.put(first, made(2), SHAPE)
-    assert platform.live(other) is None, "nor is the next one"
-    routed = platform.route(first, [revision_of(first, "r1")], SHAPE, "now")
-    assert routed["spec"]["predictor"]["canaryTrafficPercent"] == 100
-    assert platform.live(routed) == "r1"
+    assert canary(platform.put(first, made(2), SHAPE)) is None, "nor is the next one"
+    shares = [([revision_of(first, "r1")], 100)]
+    routed = platform.route(first, shares, SHAPE)
+    assert canary(routed) == 100
     assert platform.put(routed, made(1), SHAPE) == routed, "what is live is not taken back"
 
     second = platform.put(routed, made(2), SHAPE)
-    assert second["spec"]["predictor"]["canaryTrafficPercent"] == 0
+    assert canary(second) == 0
     second = on_kserve(
         second,
         {**latest, "revisionName": "r2", "percent": 0},
         {"revisionName": "r1", "percent": 100, "tag": "prev"},
     )
-    assert platform.live(second) == "r1"
     assert platform.proof(second, made(2), SHAPE) == "https://latest.example"
     assert platform.undo(second, routed, made(2), SHAPE)["spec"] == routed["spec"]
     assert platform.undo(second, routed, made(3), SHAPE) == second, "another writer's is left"
 
-    back = platform.route(second, [revision_of(first, "r1")], SHAPE, "now")
+    back = platform.route(second, shares, SHAPE)
     assert back["spec"] == routed["spec"], "of an older one all is made again, by what its Revision says"
+    second["status"]["components"]["predictor"]["latestRolledoutRevision"] = "r1"
+    shared = platform.route(second, [*shares, ([revision_of(second, "r2")], 25)], SHAPE)
+    assert canary(shared) == 25
+    assert platform.route(shared, shares, SHAPE) == second, "of what has the rest nothing is"
+
+
+def canary(found: Object) -> int | None:
+    """The share of what an InferenceService holds."""
+    share: int | None = found["spec"]["predictor"].get("canaryTrafficPercent")
+    return share
 
 
 def revision_of(found: Object, name: str) -> Object:
