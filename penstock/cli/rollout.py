@@ -14,7 +14,7 @@ from penstock.rollout.record import Action
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from penstock.rollout.record import RolloutStatus
+    from penstock.rollout.record import RolloutStatus, SideStatus
 
 _Doing = Literal["status", Action]
 
@@ -73,11 +73,19 @@ def in_words(rollout: RolloutStatus) -> str:
     said = f"version {rollout.version} has {share} (stage {rollout.stage} of {rollout.stages}{paused})"
     if rollout.candidate is None or rollout.champion is None:
         return said
-    own, other = (
-        f"{side.errors:,} failed, {side.refusals:,} were refused{'' if side.p99 is None else f', p99 {side.p99 * 1000:.3g} ms'}"
-        for side in (rollout.candidate, rollout.champion)
-    )
+    own, other = (_side(side) for side in (rollout.candidate, rollout.champion))
     return (
         f"{said}: {rollout.candidate.requests:,} of at least {rollout.least:,} requests, {own}; "
         f"of the champion's {rollout.champion.requests:,} {other}"
     )
+
+
+def _side(side: SideStatus) -> str:
+    said = f"{side.errors:,} failed, {side.refusals:,} were refused"
+    if side.p99 is not None:
+        said += f", p99 {side.p99 * 1000:.3g} ms"
+    if side.labels:
+        said += f", {side.labels:,} labels"
+    if side.loss is not None:
+        said += f", mean loss {side.loss:.3g}"
+    return said

@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
@@ -35,9 +35,11 @@ from penstock.host.pool import Pool
 from penstock.host.proxy import METRICS, Proxy
 from penstock.host.state import HostRecord, StateFolder
 from penstock.host.upload import read_body, save_body
+from penstock.rollout.labels import Label
 from penstock.rollout.record import ACTIONS, Action
 from penstock.spec.rollout import Rollout
 
+_Body = TypeVar("_Body", bound=BaseModel)
 _Handler = Callable[[Request], Awaitable[Response]]
 
 _PROXIED = ("health", "openapi.json", "docs")
@@ -62,6 +64,14 @@ class _Rollout(BaseModel):
     revision: Annotated[str, Field(pattern=f"^{REVISION.pattern}$")]
     plan: Rollout = Rollout()
     run: str
+
+
+class _Labels(BaseModel):
+    """Body of `POST /functions/{name}/labels`: what is true of requests, by their ids."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: dict[str, Label]
 
 
 class Host:
@@ -109,6 +119,7 @@ class Host:
                 )
                 for action in ACTIONS
             ),
+            Route("/functions/{name}/labels", self._changing(self._label), methods=["POST"]),
             Route("/functions/{name}/logs", self._logs),
             Route("/functions/{name}/predict", self._forward("predict"), methods=["POST"]),
             *(Route(f"/functions/{{name}}/{path}", self._forward(path)) for path in _PROXIED),
@@ -224,16 +235,21 @@ class Host:
     async def _roll_out(self, request: Request) -> Response:
         name = _name(request)
         body = await read_body(request, limit=65536, seconds=self._limits.body_seconds)
-        try:
-            asked = _Rollout.model_validate_json(body)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            where = ".".join(str(part) for part in fault["loc"])
-            raise HostError(
-                422, f'the body is not {{"revision": …, "plan": …, "run": …}}: {where}: {fault["msg"]}'
-            ) from error
+        asked = _read(_Rollout, body, '{"revision": …, "plan": …, "run": …}')
         await self._functions.roll_out(name, asked.revision, asked.plan, asked.run)
         return JSONResponse(self._status_of(name))
+
+    async def _label(self, request: Request) -> Response:
+        name, most = _name(request), self._limits.labels
+        body = await read_body(request, limit=self._limits.labels_bytes, seconds=self._limits.body_seconds)
+        labels = _read(_Labels, body, '{"labels": {"ID": …}}').labels
+        if len(labels) > most:
+            raise HostError(
+                413,
+                f"the body has {len(labels)} labels, expected at most {most}",
+                next_step="send them in parts",
+            )
+        return JSONResponse(self._functions.label(name, labels)._asdict())
 
     def _steer(self, action: Action) -> _Handler:
         async def steer(request: Request) -> Response:
@@ -268,6 +284,16 @@ class Host:
             raise HostError(422, f"lines is {given!r}: expected a whole number from 1 to {_MAX_LOG_LINES}")
         lines = self._functions.log_tail(_name(request), int(given))
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
+
+
+def _read(model: type[_Body], body: bytes, expected: str) -> _Body:
+    """The body as that model. Raises HostError (422) with the first fault."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part)[:80] for part in fault["loc"]) or "the whole"
+        raise HostError(422, f"the body is not {expected}: {where}: {fault['msg']}") from error
 
 
 def _name(request: Request) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from penstock.host.rollouts import Rollouts, timestamp
 from penstock.host.runner import Runner, State, version_of
 from penstock.host.state import StateFolder, Traffic
 from penstock.host.upload import unpack_package
+from penstock.rollout.labels import Label, Taken
 from penstock.rollout.record import Action, RolloutStatus
 from penstock.spec.rollout import Rollout
 from penstock.targets import RevisionStatus, Status
@@ -224,6 +225,21 @@ class Functions:
         """Do what a person wants with the rollout in course. Raises HostError (404; 409 where there is none) and OSError."""
         async with self._lock(name):
             await self._rollouts.steer(self._get(name), action)
+
+    def label(self, name: str, labels: Mapping[str, Label]) -> Taken:
+        """Tell the rollout in course what is true of requests, by their ids; without one none is known.
+
+        Raises HostError (404; 422 for what is no answer of the function, and then none is taken).
+        """
+        rolling = self._get(name).rolling
+        if rolling is None:
+            return Taken(unknown=len(labels))
+        try:
+            return rolling.course.label(labels)
+        except ValueError as error:
+            raise HostError(
+                422, str(error), next_step="mend it and send all again: none was taken"
+            ) from error
 
     async def _judge(self) -> None:
         """Judge every rollout in course, again and again."""

@@ -39,6 +39,11 @@ class Limits:
     # How often a rollout is judged, and how many requests of a function are in its shadow at once; others are left out.
     judge_seconds: float = 1.0
     shadows: int = 4
+    # Of how many requests of a rollout it is remembered what was answered, for the labels that may come; and what one call brings:
+    # requests wait while it is taken in, some 10 ms.
+    remembered: int = 100_000
+    labels: int = 1000
+    labels_bytes: int = MIB
 
     # The lock of a step's libraries; that of the job room, with Spark and all, is a third of it.
     lock_bytes: int = MIB

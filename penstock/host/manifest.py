@@ -21,6 +21,8 @@ REVISION: Final = re.compile(f"v{_VERSION}-[0-9a-f]{{12}}")
 
 # Which revision answered; on every answer that comes from a function.
 REVISION_HEADER: Final = "x-penstock-revision"
+# A request's own id, the caller's or ours; it comes back in the answer.
+REQUEST_ID: Final = "x-request-id"
 
 
 class PackageFault(PenstockError):
@@ -32,7 +34,8 @@ class PackageFault(PenstockError):
 class Manifest(BaseModel):
     """The part of `function.json` that hosting needs; `files` maps relative paths to SHA-256 in hex.
 
-    `steps` are in their order, the model among them; numbers of an answer are right within `tolerance`, relative to max(1, |x|).
+    It answers one of `classes`, or a number where there are none; `output` says whether with their probabilities. `steps` are in
+    their order, the model among them; numbers of an answer are right within `tolerance`, relative to max(1, |x|).
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -41,6 +44,8 @@ class Manifest(BaseModel):
     name: str = Field(pattern=f"^{NAME.pattern}$")
     version: str = Field(pattern=f"^{_VERSION}$")
     runtime: Kind
+    classes: tuple[str | int, ...] | None = None
+    output: Literal["probability", "prediction"] = "prediction"
     files: dict[str, str]
     steps: list[str] | None = None
     tolerance: float = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,12 +17,12 @@ from penstock.host.background import Background
 from penstock.host.errors import HostError
 from penstock.host.functions import Functions
 from penstock.host.limits import Limits
-from penstock.host.manifest import REVISION_HEADER
+from penstock.host.manifest import REQUEST_ID, REVISION_HEADER
 from penstock.host.rolling import Rolling
 from penstock.host.runner import Runner
 from penstock.host.upload import read_body
 from penstock.host.upstream import Answer, Connections, Ended, Headers, TooLarge
-from penstock.rollout.dealt import FAILED, Seen, score_in
+from penstock.rollout.dealt import FAILED, Seen, answer_in
 
 # RFC 9110, 7.6.1: they speak of one connection, not of the message. And Proxy-Connection, which clients still send.
 _HOP_BY_HOP = frozenset(
@@ -37,6 +38,8 @@ _NOT_RETURNED = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
 METRICS = "metrics"
 
 
+_REQUEST_ID = REQUEST_ID.encode()
+
 #: What a rollout deals out: requests for predictions. A path of the Open Inference Protocol that names a version is that one's.
 _PREDICTS = re.compile(r"predict|v2/models/[^/]+/infer")
 
@@ -49,6 +52,11 @@ class _Asked:
     target: bytes
     headers: Headers
     body: bytes
+
+    @property
+    def request_id(self) -> str | None:
+        """Its own, of a request for predictions."""
+        return next((value.decode("latin-1") for name, value in self.headers if name == _REQUEST_ID), None)
 
 
 class Proxy:
@@ -77,8 +85,11 @@ class Proxy:
         target = f"/{path}".encode("ascii")
         if query := request.scope["query_string"]:
             target += b"?" + query
-        asked = _Asked(request.method, target, without(request.headers.raw, _NOT_SENT), body)
+        headers = without(request.headers.raw, _NOT_SENT)
         predicts = revision is None and request.method == "POST" and _PREDICTS.fullmatch(path)
+        if predicts and not any(name == _REQUEST_ID for name, _ in headers):
+            headers.append((_REQUEST_ID, uuid.uuid4().hex.encode()))
+        asked = _Asked(request.method, target, headers, body)
         if predicts and (rolling := self._functions.rolling(name)) is not None:
             sticky = rolling.course.record.plan.sticky
             return await self._forward_in_rollout(
@@ -123,7 +134,7 @@ class Proxy:
         course = rolling.course
         dealt = course.deals(key)
         if dealt and (answered := await self._ask_candidate(name, rolling, asked)) is not None:
-            course.note_candidate(answered.seen)
+            course.note_candidate(answered.seen, asked.request_id)
             if answered.answer is not None:
                 return _response(answered.answer, rolling.runner)
         try:
@@ -139,16 +150,16 @@ class Proxy:
             # Once the caller has its answer.
             response.background = BackgroundTask(self._shadow, name, rolling, asked, champion)
         elif not dealt:  # a request that the candidate failed was not dealt to the champion by chance
-            course.note_champion(champion.seen)
+            course.note_champion(champion.seen, asked.request_id)
         return response
 
     async def _measure(self, name: str, runner: Runner, asked: _Asked) -> _Answered:
         began = time.perf_counter()
         answer = await self._ask(name, runner, asked)
         seconds = time.perf_counter() - began
-        score = score_in(answer.content) if answer.status == 200 else None
+        score, predicted = answer_in(answer.content) if answer.status == 200 else (None, None)
         failed, refused = answer.status >= 500, 400 <= answer.status < 500
-        return _Answered(Seen(failed, seconds, refused, score), answer)
+        return _Answered(Seen(failed, seconds, refused, score, predicted), answer)
 
     async def _ask_candidate(self, name: str, rolling: Rolling, asked: _Asked) -> _Answered | None:
         """What the candidate makes of a request, without an answer where it fails; None where it has no process just now."""
@@ -176,7 +187,7 @@ class Proxy:
             finally:
                 rolling.shadows -= 1
             if found is not None and rolling.course.shadowing:
-                rolling.course.note_both(champion.seen, found.seen)
+                rolling.course.note_both(champion.seen, found.seen, asked.request_id)
 
         # Not waited for, as the caller's connection would be.
         self._background.spawn(compare())

@@ -10,7 +10,6 @@ from penstock.host.function import Function
 from penstock.host.rolling import Rolling
 from penstock.host.runner import Runner
 from penstock.host.state import StateFolder, Traffic
-from penstock.rollout.dealt import DealtCourse
 from penstock.rollout.record import AFTER, Action, Record, State
 from penstock.spec.rollout import Rollout
 
@@ -28,7 +27,7 @@ class Rollouts:
         """Go on with the rollout that was in course when the last host ended, if any."""
         rollout = function.traffic.rollout if function.traffic else None
         if rollout is not None and not rollout.over:
-            function.rolling = Rolling(DealtCourse(rollout), function.runner(rollout.revision))
+            function.rolling = Rolling.of(rollout, function.runner(rollout.revision), function.limits)
             function.rolling.runner.keep()
 
     def is_asked_again(self, function: Function, revision: str, run: str) -> bool:
@@ -62,7 +61,7 @@ class Rollouts:
             function.keep_warm(runner)
             raise
         runner.keep()
-        function.rolling = Rolling(DealtCourse(record), runner)
+        function.rolling = Rolling.of(record, runner, function.limits)
 
     async def steer(self, function: Function, action: Action) -> None:
         """Do what a person wants with the rollout in course. Raises HostError (409 where there is none; 422, 502)."""

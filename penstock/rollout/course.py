@@ -141,6 +141,14 @@ class Course(ABC):
                 f"scores: the distributions are {apart:.2f} apart at least, by {candidate.total} answers and "
                 f"{champion.total} of the champion; {plan.scores:g} is tolerated"
             )
+        losses = self.record.losses
+        if mean_of_logs(losses.bets) >= ENOUGH:
+            own, other = losses.candidate / losses.pairs, losses.champion / losses.pairs
+            upto = f", each up to {plan.losses * losses.most:.3g}" if losses.most else ""
+            return (
+                f"losses: {own:.3g} in the mean by {losses.candidate_labels} labels{upto}, of the champion {other:.3g} by "
+                f"{losses.champion_labels}; {plan.losses:g} times as much is tolerated"
+            )
         return ""
 
     @property
@@ -182,14 +190,20 @@ class Course(ABC):
         """What is told of it; after its end nothing of what its sides do."""
         if self.record.over:
             return RolloutStatus.of(self.record)
+        losses = self.record.losses
         candidate, champion = (
             SideStatus(
                 requests=side.counts.requests,
                 errors=side.counts.errors,
                 refusals=side.counts.refusals,
                 p99=side.latency.quantile(0.99) if side.latency.total else None,
+                labels=labels,
+                loss=total / losses.pairs if losses.pairs else None,
             )
-            for side in (self.candidate, self.champion)
+            for side, labels, total in (
+                (self.candidate, losses.candidate_labels, losses.candidate),
+                (self.champion, losses.champion_labels, losses.champion),
+            )
         )
         return RolloutStatus.of(self.record, candidate, champion)
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
-#: The chance of a false alarm in a whole rollout, which the four tests (errors, refusals, latency, scores) have in equal parts.
+#: The chance of a false alarm in a whole rollout, which the five tests (errors, refusals, latency, scores, losses) have in equal parts.
 ALPHA: Final = 0.01
-TESTS: Final = 4
+TESTS: Final = 5
 #: The evidence (a likelihood ratio, or a bettor's wealth) at which one of them calls a candidate worse.
 ENOUGH: Final = TESTS / ALPHA
 
@@ -68,7 +68,8 @@ def bet(logs: Sequence[float], difference: float) -> tuple[float, ...]:
 
     Each stake s multiplies its wealth by 1 + s * difference. Where differences are 0 or less in the mean, whatever was
     before, wealth reaches 1 / alpha with a chance of at most alpha. Requests within a block may hang together in any way:
-    a pause of one process makes many of them slow at once, and is one block all the same.
+    a pause of one process makes many of them slow at once, and is one block all the same. It is shares of slow answers that differ,
+    or means of losses that have a bound.
     Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS-B 86(1), 2024.
     """
     return tuple(log + math.log1p(stake * difference) for log, stake in zip(logs, _STAKES, strict=True))

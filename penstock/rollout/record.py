@@ -43,11 +43,34 @@ class Stage(BaseModel):
     champion: Side
 
 
+class Losses(BaseModel):
+    """What labels say: how many came for each side, and of the `pairs` that they made (`penstock.rollout.labels`) the sums of
+    both sides' mean losses, in the label's unit, and the wealth of whoever bets on their difference.
+
+    `largest` is the champion's largest loss among those that gave a scale, 0 where losses have a bound of their own.
+    """
+
+    champion_labels: int = 0
+    candidate_labels: int = 0
+    largest: float = 0.0
+    pairs: int = 0
+    champion: float = 0.0
+    candidate: float = 0.0
+    bets: tuple[float, ...] = NO_BETS
+
+    @property
+    def most(self) -> float:
+        """What one loss counts for at most, where losses have no bound of their own: a candidate that is far worse than the champion
+        ever was is told from it, and no single loss decides.
+        """
+        return 2 * self.largest
+
+
 class Record(BaseModel):
     """A rollout as it is kept: who began it (`run`), how far it is, and how it ended.
 
     `past` are the stages that ended; `errors` and `refusals` the evidence of these (`penstock.rollout.judge.weigh`), `bets` the
-    wealth of the test of slowness (`bet`). `slow_from` (seconds) is the champion's 99th percentile, `edges` quantiles of its
+    wealth of the test of slowness (`bet`), `losses` what labels say. `slow_from` (seconds) is the champion's 99th percentile, `edges` quantiles of its
     scores where we read these ourselves, both None until enough of its answers were seen. Times are ISO 8601, UTC: the
     rollout's, and its stage's beginning.
     """
@@ -66,6 +89,7 @@ class Record(BaseModel):
     errors: tuple[float, ...] = NOTHING_SEEN
     refusals: tuple[float, ...] = NOTHING_SEEN
     bets: tuple[float, ...] = NO_BETS
+    losses: Losses = Losses()
     slow_from: float | None = None
     edges: tuple[float, ...] | None = None
 
@@ -81,7 +105,9 @@ class Record(BaseModel):
 
 
 class SideStatus(BaseModel):
-    """One side in the present stage; `p99` in seconds is over the whole rollout, None before the first answer."""
+    """One side in the present stage; over the whole rollout its `p99`, in seconds, and how many `labels` came for it, with its mean
+    `loss` by those that were compared. Both are None before the first.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,6 +115,8 @@ class SideStatus(BaseModel):
     errors: int
     refusals: int
     p99: float | None
+    labels: int = 0
+    loss: float | None = None
 
 
 class RolloutStatus(BaseModel):

@@ -14,8 +14,9 @@ class Rollout(BaseModel):
 
     `steps` are in percent. A step lasts until the candidate has answered `requests` and at least `minutes`. Tolerated is
     that the candidate fails at most `errors` times as often as the champion; that it is at most `slower` times as slow;
-    that the distributions of scores are at most `scores` apart (Kolmogorov's distance, 0 to 1). `sticky` is the request
-    header whose value decides who answers; without it each request is dealt by itself.
+    that the distributions of scores are at most `scores` apart (Kolmogorov's distance, 0 to 1); and, where labels come, that its mean
+    loss is at most `losses` times the champion's. `sticky` is the request header whose value decides who answers; without it each
+    request is dealt by itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +28,7 @@ class Rollout(BaseModel):
     errors: Annotated[float, Field(ge=1, le=100)] = 1.5
     slower: Annotated[float, Field(ge=1, le=100)] = 1.5
     scores: Annotated[float, Field(ge=0, le=1)] = 0.1
+    losses: Annotated[float, Field(ge=1, le=100)] = 1.1
     sticky: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
 
     @field_validator("steps")

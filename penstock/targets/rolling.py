@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from penstock.rollout.record import Record
 from penstock.targets import TargetError
+
+#: A fault of a plan wherever it is not the function host that deals requests.
+NO_LABELS: Final = "labels come to the function host alone: take losses out"
 
 
 def is_begun(name: str, live: str | None, last: Record | None, revision: str, run: str) -> bool:

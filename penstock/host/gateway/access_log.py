@@ -17,7 +17,8 @@ from typing import Final, cast
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUEST_ID: Final = "x-request-id"
+from penstock.host.manifest import REQUEST_ID
+
 # Whatever else a caller sends as its id gets one of ours in its place: it stands in logs and in headers.
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _CHARACTERS: Final = 512  # of what a caller may choose at will

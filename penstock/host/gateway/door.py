@@ -13,12 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.host.errors import HostError
 from penstock.host.gateway import refusals
-from penstock.host.gateway.access_log import REQUEST_ID, seen
+from penstock.host.gateway.access_log import seen
 from penstock.host.gateway.callers import KEY_HEADER, Caller, Callers
 from penstock.host.gateway.config import Auth, Route
 from penstock.host.gateway.rates import Bucket, Limiter, Rate, Verdict
 from penstock.host.gateway.refusals import Refused
-from penstock.host.manifest import REVISION_HEADER
+from penstock.host.manifest import REQUEST_ID, REVISION_HEADER
 from penstock.host.proxy import Proxy, without
 from penstock.host.upstream import Headers
 

@@ -16,14 +16,14 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from penstock.rollout.course import Measured
-from penstock.rollout.dealt import DealtCourse, Seen, score_in
+from penstock.rollout.dealt import DealtCourse, Seen, answer_in
 from penstock.rollout.record import AFTER, Action, Record, RolloutStatus, State
 from penstock.spec.rollout import Rollout
 from penstock.targets import TargetError
 from penstock.targets.asking import crowded, tries
 from penstock.targets.openwhisk import actions, deal, proof
 from penstock.targets.openwhisk.client import Activation, OpenWhisk
-from penstock.targets.rolling import check_plan, is_begun, not_in_course
+from penstock.targets.rolling import NO_LABELS, check_plan, is_begun, not_in_course
 
 #: Seconds between two looks at what was answered, whoever takes them.
 LOOK: Final = 5.0
@@ -201,6 +201,8 @@ class Rolling:
             faults.append("a conductor has its caller wait for the shadow, too: take shadow out")
         if plan.sticky:
             faults.append("an action is not told its caller's headers: take sticky out")
+        if plan.losses != Rollout().losses:
+            faults.append(NO_LABELS)
         limits = self._server.limits()
         if limits.allowedKinds and not any(kind.startswith(_FAMILY) for kind in limits.allowedKinds):
             allowed = ", ".join(limits.allowedKinds)
@@ -323,7 +325,8 @@ def since(live: Mapping[str, Any]) -> str:
 def seen(answer: Activation) -> Seen:
     """What is to be known of an activation of one side."""
     if answer.succeeded:
-        return Seen(False, answer.duration / 1000, score=score_in(json.dumps(answer.result).encode()))
+        score, _ = answer_in(json.dumps(answer.result).encode())
+        return Seen(False, answer.duration / 1000, score=score)
     error = answer.result.get("error") if isinstance(answer.result, dict) else None
     if answer.answered and deal.is_refusal(error):
         return Seen(False, answer.duration / 1000, refused=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.cli.rollout import in_words
 from penstock.registry import ROLLOUT
+from penstock.rollout.record import RolloutStatus, SideStatus
 from penstock.targets.embedded import EmbeddedTarget
 from tests.penstock.cli.conftest import Penstock
 from tests.penstock.rolling import NEVER, promote
@@ -58,6 +60,19 @@ def test_promoted_by_a_person_it_is_entered_by_reconcile(penstock: Penstock, rol
     (told,) = penstock("status", "--json").answer["pipelines"]
     assert (told["champion"]["version"], told["serving"]) == ("2", "2")
     assert "rollout" not in penstock("status").stdout
+
+
+def test_labels_are_told_where_there_are_some() -> None:
+    """How many came for each side, and once they were compared their mean losses."""
+    side = SideStatus(requests=40, errors=1, refusals=0, p99=0.0031, labels=20)
+    status = RolloutStatus(
+        revision="v2-0123456789ab", version="2", run="r", state="under way", reason="", share=5, stage=1, stages=3, least=500,
+        began="", since="", candidate=side.model_copy(update={"loss": 0.25}), champion=side,
+    )  # fmt: skip
+    assert in_words(status).endswith(
+        "1 failed, 0 were refused, p99 3.1 ms, 20 labels, mean loss 0.25; "
+        "of the champion's 40 1 failed, 0 were refused, p99 3.1 ms, 20 labels"
+    )
 
 
 def test_where_there_is_none(penstock: Penstock, shop: Shop) -> None:

@@ -8,6 +8,7 @@ rest of this folder.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -118,8 +119,15 @@ def test_a_request_arrives_as_it_was_sent() -> None:
     assert b"content-type: application/json" in head.lower()
     assert b"x-trace: 1" in head.lower()
     assert body == b'{"x": 1}'
+    assert re.search(rb"x-request-id: [0-9a-f]{32}\r\n", head.lower()), "one of ours, as it has none"
     assert (response.status_code, response.body) == (200, b"ok")
     assert response.headers["x-penstock-revision"] == "v1-0123456789ab"
+
+
+def test_an_id_of_the_callers_own_stays() -> None:
+    """No other one is given beside it."""
+    _, seen = forward(request([("X-Request-Id", "order-1234")]), says(OK))
+    assert re.findall(rb"x-request-id: (.*)\r\n", seen.lower()) == [b"order-1234"]
 
 
 def test_what_belongs_to_one_connection_is_not_passed_on() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import subprocess
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +18,7 @@ from tests.penstock.conftest import MakeFunction
 from tests.penstock.host.harness import RunningHost, until
 from tests.penstock.rolling import BREAKS, FAR, breaking_package
 
+PAGE = Path(__file__).parents[3] / "docs/rollout.md"
 #: A step that refuses what another breaks at.
 REFUSES = BREAKS.replace("RuntimeError", "ValueError")
 # Version 2 answers 1 more than version 1: their scores are as far apart as can be.
@@ -231,6 +235,74 @@ def test_what_cannot_be_rolled_out_changes_nothing(host: RunningHost, make_funct
 
 def rollout_is_none(host: RunningHost) -> bool:
     return host.status()["rollout"] is None
+
+
+def tell(host: RunningHost, labels: object) -> httpx.Response:
+    return host.client.post("/functions/shift/labels", json={"labels": labels})
+
+
+def test_a_version_that_is_more_often_wrong_goes_back(host: RunningHost, both: tuple[str, str]) -> None:
+    """By what callers tell later of their requests, by the ids that their answers had; each label counts once."""
+    first, second = both
+    roll_out(host, second, NEVER)
+
+    def told() -> dict[str, float]:
+        """Of 50 more requests: version 1 is right but for a tenth, version 2 answers 1 more."""
+        answers = (host.client.post("/functions/shift/predict", json={"x": float(x)}) for x in range(50))
+        return {answer.headers["x-request-id"]: x + 1.1 for x, answer in enumerate(answers)}
+
+    labels = told()
+    assert tell(host, labels).json() == {"taken": 50, "again": 0, "unknown": 0}
+    assert tell(host, labels).json() == {"taken": 0, "again": 50, "unknown": 0}
+    assert sum(rollout(host)[side]["labels"] for side in ("candidate", "champion")) == 50
+    until(lambda: tell(host, told()) and rollout(host)["state"] == "worse", "it is taken back", 120)
+    why = r"losses: 0\.22 in the mean by \d+ labels, each up to 0\.22, of the champion 0\.1 by "
+    assert re.match(why, rollout(host)["reason"])
+    assert asked(host, 5) == {first: 5}
+    assert tell(host, labels).json()["unknown"] == 50
+
+
+def test_labels_that_are_none(host: RunningHost, both: tuple[str, str]) -> None:
+    """Each is refused with what is wrong, and nothing of its call is taken; without a rollout no request is known, and of an id that
+    is used twice the first one is meant.
+    """
+    path = "/functions/shift/labels"
+    assert tell(host, {"a": 1.0, "b": "late"}).json() == {"taken": 0, "again": 0, "unknown": 2}
+    roll_out(host, both[1], NEVER)
+    for name in ("mine", "mine", "other", "order-1234"):
+        headers = {"X-Request-Id": name}
+        answer = host.client.post("/functions/shift/predict", json={"x": 1.0}, headers=headers)
+        assert answer.headers["x-request-id"] == name
+    for content, why in (
+        ("{", "Invalid JSON"),
+        ("[]", "should be an object"),
+        ('{"labels": {}, "more": 1}', "more: Extra inputs"),
+        ('{"labels": [1]}', "labels: Input should be an object"),
+        ('{"labels": {"mine": null}}', "labels.mine: Value error, expected a number, a text, true or false"),
+        ('{"labels": {"mine": NaN}}', "labels.mine: Value error, expected a number"),
+        ('{"labels": {"mine": 1, "other": "late"}}', "the label of 'other' is 'late', expected a number"),
+        (f'{{"labels": {{"mine": 1{"0" * 400}}}}}', "expected a number"),
+    ):
+        refused = host.client.post(path, content=content)
+        assert (refused.status_code, why in refused.json()["error"]) == (422, True), refused.text
+    many = tell(host, dict.fromkeys(map(str, range(1001)), 1))
+    assert (many.status_code, many.json()["next_step"]) == (413, "send them in parts")
+    assert host.client.post(path, content=b" " * (2**20 + 1)).status_code == 413
+    assert host.client.post("/functions/other/labels", json={"labels": {}}).status_code == 404
+    with httpx.Client(base_url=host.client.base_url, trust_env=False) as stranger:
+        assert stranger.post(path, json={"labels": {}}).status_code == 401
+    assert tell(host, {"mine": 2.5, "never": 2.5}).json() == {"taken": 1, "again": 0, "unknown": 1}
+    # As docs/rollout.md has it.
+    (shell,) = (
+        block
+        for block in re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.M)
+        if "curl" in block
+    )
+    url = str(host.client.base_url).rstrip("/")
+    for shown, here in (("http://127.0.0.1:8793", url), ("DIR", str(host.state)), ("flight_delays", "shift")):
+        shell = shell.replace(shown, here)
+    said = subprocess.run(["bash", "-c", shell], capture_output=True, check=True)
+    assert json.loads(said.stdout) == {"taken": 1, "again": 0, "unknown": 1}
 
 
 def test_no_request_is_lost_on_the_way_there_and_back(host: RunningHost, make_function: MakeFunction) -> None:

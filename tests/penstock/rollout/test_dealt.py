@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.rollout.course import LEARN
-from penstock.rollout.dealt import FAILED, DealtCourse, Seen, score_in
+from penstock.rollout.dealt import FAILED, DealtCourse, Seen, answer_in
 from penstock.rollout.record import Record
 from penstock.spec.rollout import Rollout
 
@@ -187,25 +187,27 @@ def test_its_size_does_not_grow_with_traffic() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "score"),
+    ("answer", "score", "predicted"),
     [
-        ({"prediction": 2.5}, 2.5),
-        ({"prediction": 1, "probability": {"0": 0.25, "1": 0.75}}, 0.75),
-        ({"prediction": "b", "probability": {"a": 0.25, "b": 0.5, "c": 0.25}}, 0.5),
-        ({"predictions": [{"prediction": 1.0}, {"prediction": 2.0}]}, 1.0),
-        ({"predictions": []}, None),
-        ({"prediction": "b"}, None),
-        ({"prediction": None}, None),
-        ([1], None),
-        ({"error": "no"}, None),
+        ({"prediction": 2.5}, 2.5, 2.5),
+        ({"prediction": 1, "probability": {"0": 0.25, "1": 0.75}}, 0.75, 1),
+        ({"prediction": "b", "probability": {"a": 0.25, "b": 0.5, "c": 0.25}}, 0.5, "b"),
+        ({"predictions": [{"prediction": 1.0}, {"prediction": 2.0}]}, 1.0, 1.0),
+        ({"predictions": []}, None, None),
+        ({"prediction": "b"}, None, "b"),
+        ({"prediction": None}, None, None),
+        ({"prediction": [1]}, None, None),
+        ({"prediction": 10**400}, None, 10**400),
+        ([1], None, None),
+        ({"error": "no"}, None, None),
     ],
 )
-def test_scores_in_answers(answer: object, score: float | None) -> None:
-    """The prediction log's score of the first record; None where there is none."""
-    assert score_in(json.dumps(answer).encode()) == score
+def test_what_answers_say(answer: object, score: float | None, predicted: object) -> None:
+    """The prediction log's score of the first record, and its prediction; None where there is none."""
+    assert answer_in(json.dumps(answer).encode()) == (score, predicted)
 
 
 @given(st.binary(max_size=50))
 def test_no_answer_breaks_the_reading(content: bytes) -> None:
     """Whatever bytes a function answers."""
-    score_in(content)
+    answer_in(content)

@@ -324,6 +324,7 @@ def test_what_an_earlier_release_has_put_is_brought_up_to_date_first() -> None:
         ({"steps": (5, 25, 50)}, given_settings(2), r"beside 2 of the live version .* near 5 %, at the least 33 %: take steps among \[33, 50\], 13 pods"),
         ({"shadow": 10}, given_settings(), "shadow needs a Gateway"),
         ({"sticky": "X-Customer"}, given_settings(gateway="public"), "sticky needs who deals requests to know callers"),
+        ({"losses": 2.0}, given_settings(), "labels come to the function host alone: take losses out"),
         ({}, given_settings(most=9, metric="requests", value="1"), "SCALE_ON changes"),
         ({}, given_settings(101), "REPLICAS is more than 100"),
     ],

@@ -258,11 +258,18 @@ def test_what_cannot_be_had(server: Server, target: OpenWhiskTarget, packages: P
     """All that is wrong is told at once, with what to change, and nothing has begun."""
     second = target.put(packages["second"])
     server.limits |= {"allowedKinds": ["blackbox"], "storeActivations": False}
-    plan = PLAN.model_copy(update={"shadow": 10, "sticky": "X-Customer"})
+    plan = PLAN.model_copy(update={"shadow": 10, "sticky": "X-Customer", "losses": 2.0})
     with pytest.raises(TargetError) as caught:
         target.roll_out("shift", second, plan, "run")
     assert caught.value.status == 422
-    for said in ("take shadow out", "take sticky out", "allows blackbox", "no records of activations"):
+    faults = (
+        "take shadow out",
+        "take sticky out",
+        "take losses out",
+        "allows blackbox",
+        "no records of activations",
+    )
+    for said in faults:
         assert said in caught.value.message
     assert target.status("shift").rollout is None
 

@@ -245,6 +245,7 @@ def test_a_function_that_was_taken_away_is_not_there(stage: OnPlatform) -> None:
     [
         ({"shadow": 10}, "nobody copies requests: take shadow out"),
         ({"sticky": "X-Customer"}, "knows no callers: take sticky out"),
+        ({"losses": 2}, "labels come to the function host alone: take losses out"),
     ],
 )
 def test_a_plan_that_cannot_be_had_is_refused(stage: OnPlatform, change: dict[str, Any], why: str) -> None:
