@@ -10,7 +10,7 @@ With `--libraries DIR`, as often as wanted, steps of the package find there what
 With `--log DIR` it spools the prediction log there that its package asks for (penstock_function.spool); the key by which
 sensitive columns are hashed is PENSTOCK_LOG_KEY, and without it they are left out.
 
-Exit codes: 0 stopped by a signal, 1 the port cannot be had, 2 wrong arguments, 3 the package is refused.
+Exit codes: 0 stopped by a signal, 1 the port cannot be had, 2 wrong arguments, 3 the package is refused, 4 a request hangs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from penstock_function import logs
 from penstock_function.app import MAX_BODY, build
 from penstock_function.connection import Connection
 from penstock_function.package import Package, PackageError
-from penstock_function.service import Service
+from penstock_function.service import STUCK_SECONDS, Service
 from penstock_function.signature import PUBLIC_KEYS, public_keys
 from penstock_function.tracing import Tracing
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import grpc
     from nacl.signing import VerifyKey
 
+LOOK_SECONDS = 5.0  # between two looks for a request that hangs
 DRAIN_SECONDS = 10  # what a request in hand gets to end after SIGTERM; Kubernetes kills after 30
 
 
@@ -79,6 +80,7 @@ class _Server(uvicorn.Server):
                 self.refused = self.should_exit = True
                 return
         await super().startup(sockets)
+        self._watch = asyncio.create_task(end_where_stuck(self._service))
         package = self._service.package
         logs.event(
             "ready" if package else "waiting",
@@ -92,6 +94,16 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         drained = [] if self._grpc is None else [self._grpc.stop(DRAIN_SECONDS)]
         await asyncio.gather(super().shutdown(sockets), *drained)
+
+
+async def end_where_stuck(service: Service) -> None:
+    """End the process once a request hangs: whoever started it starts it anew."""
+    while not service.stuck:
+        await asyncio.sleep(LOOK_SECONDS)
+    reason = f"a request has been worked on for more than {STUCK_SECONDS:g} s: the process ends, as nothing else ends that"
+    logs.trouble("stuck", reason=reason)
+    service.close()
+    os._exit(4)  # an orderly end would wait for the thread
 
 
 def main(arguments: list[str] | None = None) -> int:

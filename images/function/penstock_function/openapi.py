@@ -87,6 +87,7 @@ def describe(package: Package, steps: Steps, max_body: int, max_records: int) ->
                                 }
                             },
                         },
+                        "504": _error("There was no answer in time."),
                     },
                 }
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +44,13 @@ MAX_LARGE = 4
 # A user's steps may take long, or wait: they never hold up the event loop. So many small requests may be at them.
 MAX_STEPPED = 64
 
+# Until one of all those is answered, its wait for its turn included.
+ANSWER_SECONDS = 60.0
+
+# Nobody can end a thread: one that is at a request for so long will hardly come back, and those that waited behind it have been
+# told so.
+STUCK_SECONDS = 90.0
+
 VERSION_HEADER = b"x-penstock-version"
 _EXPECTED = 'one record (a JSON object), an array of records, or {"records": [...]}'
 
@@ -74,20 +82,43 @@ class Lane:
         # One thread: scoring two bodies at once would only make both late.
         self.thread = ThreadPoolExecutor(1, "score")
         self.in_work = 0
+        self._began: float | None = None
+
+    @property
+    def lasts(self) -> float:
+        """For how many seconds it has been at the request that it is at."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     async def run(self, function: Callable[[Body], T], body: Body, limit: int) -> T:
-        """`function(body)` in its turn. Raises Refusal (503) where `limit` requests are in work or wait for it."""
+        """`function(body)` in its turn.
+
+        Raises:
+            Refusal: 503 where `limit` requests are in work or wait for it, 504 where it is not done after ANSWER_SECONDS.
+        """
         if self.in_work >= limit:
             sentence = f"{limit} such requests are in work already: try again"
             raise Refusal(503, "busy", sentence, retry_after=1)
         self.in_work += 1
-        working = asyncio.get_running_loop().run_in_executor(self.thread, function, body)
+        working = asyncio.get_running_loop().run_in_executor(self.thread, self._work, function, body)
         # A caller that gives up leaves its body in the thread's queue: its place is free once the thread has had it.
         working.add_done_callback(self._worked)
-        return await asyncio.shield(working)
+        done, _ = await asyncio.wait({working}, timeout=ANSWER_SECONDS)
+        if not done:
+            raise Refusal(504, "slow", f"there was no answer within {ANSWER_SECONDS:g} s")
+        return working.result()
 
-    def _worked(self, _: asyncio.Future[Any]) -> None:
+    def _work(self, function: Callable[[Body], T], body: Body) -> T:
+        self._began = time.monotonic()
+        try:
+            return function(body)
+        finally:
+            self._began = None
+
+    def _worked(self, working: asyncio.Future[Any]) -> None:
         self.in_work -= 1
+        if not working.cancelled():
+            working.exception()  # told to whoever still waits, else to nobody
 
 
 class Scored(NamedTuple):
@@ -129,6 +160,11 @@ class Service:
     def package(self) -> Package | None:
         """The package that answers, None until one has proved itself."""
         return None if self._scorer is None else self._scorer.package
+
+    @property
+    def stuck(self) -> bool:
+        """Whether requests are worked on no more, as one has been for more than STUCK_SECONDS."""
+        return max(self._large.lasts, self._stepped.lasts) > STUCK_SECONDS
 
     def served(self) -> Package:
         """The package that answers.
@@ -225,7 +261,7 @@ class Service:
         goes through steps.
 
         Raises:
-            Refusal: 503 while too many of those are in work or wait; and what `function` raises.
+            Refusal: 503 while too many of those are in work or wait, 504 where it takes too long; and what `function` raises.
         """
         if len(body) * times > INLINE_BODY:
             return await self._large.run(function, body, MAX_LARGE)

@@ -44,6 +44,8 @@ def test_the_runtimes_limits_are_those_of_the_page() -> None:
         "records of a request": f"{service.MAX_RECORDS:,}".replace(",", " "),
         f"bodies of more than {size(service.INLINE_BODY)}, in work or waiting": str(service.MAX_LARGE),
         "smaller ones at a function's steps, in work or waiting": str(service.MAX_STEPPED),
+        "until one of either is answered, its wait for its turn included": f"{service.ANSWER_SECONDS:g} s",
+        "such a request in work": f"{service.STUCK_SECONDS:g} s",
         "faults that are told": str(records.MAX_FAULTS),
         "requests in hand when it is ended": f"{__main__.DRAIN_SECONDS} s",
     }

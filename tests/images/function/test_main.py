@@ -106,6 +106,40 @@ def test_the_prediction_log_outlives_its_process(
     assert segment.stat().st_mode & 0o777 == 0o600
 
 
+HANGS = """
+import time
+TAKES = {"prediction": "long"}
+GIVES = {"near": "string"}
+EXAMPLES = [({"prediction": 2}, {"near": "yes"})]
+
+def run(record):
+    time.sleep(0 if record["prediction"] == 2 else 10**6)
+    return {"near": "yes"}
+"""
+SOON = (
+    "import sys\n"
+    "from penstock_function import __main__, service\n"
+    "service.ANSWER_SECONDS, service.STUCK_SECONDS, __main__.LOOK_SECONDS = 0.1, 0.5, 0.1\n"
+    "sys.exit(__main__.main(sys.argv[1:]))\n"
+)
+
+
+def test_a_request_that_hangs_ends_the_process(
+    make_package: Callable[..., Path], right: dict[str, Any]
+) -> None:
+    """Its caller is answered; whoever started the process sees by its exit code that it is to be started anew, and the log says why."""
+    package = make_package(after={"near": HANGS})
+    command = [sys.executable, "-c", SOON, "--package", str(package), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = json.loads(process.stdout.readline())["port"]
+        answer = httpx.post(f"http://127.0.0.1:{port}/predict", json=right, timeout=30)
+        assert answer.status_code == 504
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert json.loads(said)["event"] == "stuck"
+
+
 def refusal(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The one line on stderr, as JSON."""
     assert done.stdout == ""

@@ -23,6 +23,7 @@ from penstock_function.steps import Steps
 from tests.images.function.conftest import Client
 from tests.images.function.test_open_inference_grpc import infer_of, run, told_of, typed
 from tests.images.function.test_openwhisk import init_body, run_body
+from tests.servers import until
 
 CLOCK = """
 '''The month of a departure, which the model was trained on.'''
@@ -34,6 +35,13 @@ def run(record):
     if record["departure"] == "loop":
         return {}["loop"]
     return {"month": int(record["departure"].split("-")[1])}
+"""
+#: Until a file is there.
+HANG = """
+def hang(path):
+    import os, time
+    while not os.path.exists(path):
+        time.sleep(0.01)
 """
 BAND = """
 TAKES = {"probability": "object", "prediction": "long", "distance": "double", "departure": "string"}
@@ -272,6 +280,33 @@ def test_waiting_for_steps_is_bounded(stepped: Client, monkeypatch: pytest.Monke
     response = stepped.post("/predict", json=ASKED)
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert stepped.get("/health").status_code == 200
+
+
+def test_one_that_hangs_is_given_up(
+    make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its caller is told after ANSWER_SECONDS, as is whoever waits behind it; that the thread is stuck is known until it comes back."""
+    monkeypatch.setattr(service, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(service, "STUCK_SECONDS", 0.2)
+    clock = (
+        CLOCK.replace(
+            '== "loop":\n        return {}["loop"]', f'== "hang":\n        hang({str(tmp_path / "go")!r})'
+        )
+        + HANG
+    )
+    made = Service()
+    made.serve(Package.load(make_package(before={"clock": clock}, reference=REFERENCE)))
+    client = Client(made)
+    assert not made.stuck
+    for departure in ("hang", ASKED["departure"]):
+        response = client.post("/predict", json={**ASKED, "departure": departure})
+        assert (response.status_code, response.json()) == (504, {"error": "there was no answer within 0.2 s"})
+    assert made.stuck
+    assert 'penstock_errors_total{kind="slow"} 2.0' in client.get("/metrics").text
+    (tmp_path / "go").touch()
+    until(lambda: not made.stuck)
+    monkeypatch.setattr(service, "ANSWER_SECONDS", 60)
+    assert client.post("/predict", json=ASKED).status_code == 200
 
 
 @pytest.mark.parametrize(
