@@ -13,8 +13,9 @@ Object = Mapping[str, Any]
 _NO_IMAGE: Final = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 _NO_CONTAINER: Final = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _CRASHES: Final = "CrashLoopBackOff"
-#: The runtime's exit code for a package that it refuses (penstock_function).
+#: The runtime's exit codes for a package that it refuses, and where a request hangs (penstock_function).
 _REFUSED: Final = 3
+_HANGS: Final = 4
 #: What crashes so often will do so again.
 _CRASHED: Final = 3
 
@@ -111,6 +112,8 @@ def _of_end(ended: Object, restarted: int, crashes: bool, lines: Sequence[str]) 
     last = _last_words(lines)
     if code == _REFUSED:
         return Trouble(last, "build the package again with `register`, or see whose keys are trusted", True)
+    if code == _HANGS:
+        return Trouble(last, "see which of its steps hangs: penstock logs", True, crashes)
     return Trouble(
         f"it ended with exit code {code} ({why}): {last}",
         "see that PENSTOCK_KUBERNETES_IMAGE, or that of the kind, is the function image of this release",

@@ -250,6 +250,7 @@ def printed(_: str, previous: bool) -> list[str]:
 
 REFUSED = {"terminated": {"exitCode": 3, "reason": "Error"}}
 CRASHED = {"terminated": {"exitCode": 1, "reason": "Error"}}
+HUNG = {"terminated": {"exitCode": 4, "reason": "Error"}}
 CRASHES = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
 UNSCHEDULED = [
     {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available: 3 Insufficient memory."}
@@ -266,6 +267,7 @@ UNSCHEDULED = [
         (pod({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}), "want of memory", True),
         (pod(CRASHED), "exit code 1 (Error): killed", False),
         (pod(CRASHES, CRASHED, 3), "exit code 1 (Error)", True),
+        (pod(CRASHES, HUNG, 1), "sample 0 does not prove it", True),
         (pod({"running": {}}), None, False),
         (pod({}, conditions=UNSCHEDULED), "3 Insufficient memory", False),
         (pod({}, reason="Evicted", message="disk"), "was evicted: disk", False),
