@@ -33,6 +33,7 @@ from penstock.targets.sending import contents
 from tests.cluster.functions import Place, places, settings
 
 BARE: Final = "bare"
+KUBECONFIG: Final = os.environ.get("KUBECONFIG", "")
 
 
 def main() -> None:
@@ -110,7 +111,8 @@ def _roll_out(place: Place, made: Revision) -> None:
 
 
 def _kubectl(place: Place, *arguments: str, said: str | None = None) -> str:
-    command = ["kubectl", "--namespace", place.namespace, *arguments]
+    # Who deploys has no right to watch, by which `rollout status` waits.
+    command = ["kubectl", "--kubeconfig", KUBECONFIG, "--namespace", place.namespace, *arguments]
     return subprocess.run(command, input=said, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
