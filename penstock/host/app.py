@@ -103,6 +103,8 @@ class Host:
         """The ASGI application; with `loopback` it answers only those who call it by a name of loopback."""
         revision = "/functions/{name}/revisions/{revision}"
         routes = [
+            # The first one is found soonest.
+            Route("/functions/{name}/predict", self._forward("predict"), methods=["POST"]),
             Route("/health", self._health),
             Route("/functions", self._list),
             Route("/functions/{name}", self._status),
@@ -121,7 +123,6 @@ class Host:
             ),
             Route("/functions/{name}/labels", self._changing(self._label), methods=["POST"]),
             Route("/functions/{name}/logs", self._logs),
-            Route("/functions/{name}/predict", self._forward("predict"), methods=["POST"]),
             *(Route(f"/functions/{{name}}/{path}", self._forward(path)) for path in _PROXIED),
             Route(f"/functions/{{name}}/{METRICS}", self._metrics),
             # The Open Inference Protocol, whose paths name the model too.
