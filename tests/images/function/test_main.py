@@ -119,7 +119,7 @@ def run(record):
 SOON = (
     "import sys\n"
     "from penstock_function import __main__, service\n"
-    "service.ANSWER_SECONDS, service.STUCK_SECONDS, __main__.LOOK_SECONDS = 0.1, 0.5, 0.1\n"
+    "service.ANSWER_SECONDS, service.STUCK_SECONDS, __main__.LOOK_SECONDS = 0.1, 3.0, 0.1\n"
     "sys.exit(__main__.main(sys.argv[1:]))\n"
 )
 
