@@ -49,11 +49,10 @@ class Reconciler:
         self._say = say
         self._beat = beat
         self._known: dict[str, _Pipeline] = {}
-        #: What serves of each that was not as it should be, since it was seen to last.
-        self.brought: dict[str, Live] = {}
+        self._brought: dict[str, Live] = {}
 
-    def run(self) -> None:
-        """Go on until interrupted, and end once what was begun has ended."""
+    def run(self) -> dict[str, Live]:
+        """Go on until interrupted, and end once what was begun has ended; what serves of each that was not as it should be."""
         with ThreadPoolExecutor(_AT_ONCE, "reconciler") as threads, suppress(KeyboardInterrupt):
             while True:
                 self._beat.touch()
@@ -62,6 +61,7 @@ class Reconciler:
                     if (known.look is None or known.look.done()) and time.monotonic() >= known.due:
                         known.look = threads.submit(self._look, name, known)
                 time.sleep(self._every)
+        return self._brought
 
     def _look(self, name: str, known: _Pipeline) -> None:
         try:
@@ -73,7 +73,7 @@ class Reconciler:
             self._tell(known, f"{name}: {defect}{error}")
             return
         if live is not None:
-            self.brought[name] = live
+            self._brought[name] = live
             self._tell(known, f"{name}: version {live.version} serves at {live.url}")
         else:
             if known.failed:

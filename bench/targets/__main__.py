@@ -13,20 +13,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import psutil
 
 from bench.serving import load, models
+from bench.targets.timing import median_and_worst, renamed, timed
 from penstock.host.__main__ import GATEWAY
-from penstock.host.manifest import MANIFEST
 from penstock.host.state import HostRecord, StateFolder
 from penstock.runtimes import is_one
 from penstock.targets.embedded import EmbeddedTarget
@@ -71,12 +68,12 @@ Rows = list[tuple[str, str, str]]
 def _alone(
     target: EmbeddedTarget, package: Path, record: dict[str, object], seconds: float, folder: Path
 ) -> Rows:
-    live = [_timed(lambda name=f"live{n}": _deploy(target, package, name, record)) for n in range(LIVE)]
+    live = [timed(lambda name=f"live{n}": _deploy(target, package, name, record)) for n in range(LIVE)]
     cold = []
     for _ in range(COLD):
         target.stop()
         target.ensure_running()
-        cold.append(_timed(lambda: target.invoke("live0", record)))
+        cold.append(timed(lambda: target.invoke("live0", record)))
     body = folder / "body.json"
     body.write_text(json.dumps(record))
     os.environ["BENCH_KEY"] = target.administer("PUT", "/gateway/keys/bench", json={}).json()["key"]
@@ -95,8 +92,8 @@ def _alone(
     host = statistics.median(host - process for process, host, _ in rounds)
     gateway = statistics.median(gateway - host for _, host, gateway in rounds)
     return [
-        ("from a package to its first live answer, s: median / worst", _two(live), "under 2"),
-        ("from zero to an answer, s: median / worst", _two(cold), "under 1"),
+        ("from a package to its first live answer, s: median / worst", median_and_worst(live), "under 2"),
+        ("from zero to an answer, s: median / worst", median_and_worst(cold), "under 1"),
         ("the process's own answer, ms p50", f"{process:.2f}", ""),
         ("what the host adds, ms p50", f"{host:.2f}", "under 0.3"),
         ("what its gateway adds to that, ms p50", f"{gateway:.2f}", "under 0.3"),
@@ -114,7 +111,7 @@ def _together(
     mine = sum(each.memory_full_info().uss for each in there) / 2**20
     host = _host(state).memory_full_info().uss / 2**20
     Random(0).shuffle(names)
-    asked = [_timed(lambda name=name: target.invoke(name, record)) for name in names]
+    asked = [timed(lambda name=name: target.invoke(name, record)) for name in names]
     after = len(_runtimes(state))
     return [
         (
@@ -124,17 +121,14 @@ def _together(
         ),
         ("their private memory, MiB", f"{mine:.0f}", "at most 2048"),
         ("the host's own, MiB", f"{host:.0f}", ""),
-        ("an answer of each in turn, s: median / worst", _two(asked), ""),
+        ("an answer of each in turn, s: median / worst", median_and_worst(asked), ""),
     ]
 
 
 def _deploy(target: EmbeddedTarget, package: Path, name: str, record: dict[str, object]) -> None:
     """Have the package live under a name of its own, and its first answer."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(shutil.copytree(package, Path(folder) / name))
-        manifest = json.loads((copy / MANIFEST).read_text())
-        (copy / MANIFEST).write_text(json.dumps({**manifest, "name": name}))
-        target.route(name, target.put(copy))
+        target.route(name, target.put(renamed(package, Path(folder) / name, name=name)))
     target.invoke(name, record)
 
 
@@ -160,16 +154,6 @@ def _answered(seen: load.Seen) -> load.Seen:
     if seen.errors:
         raise SystemExit(f"{seen.errors} requests were answered with an error: {seen}")
     return seen
-
-
-def _timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def _two(seconds: list[float]) -> str:
-    return f"{statistics.median(seconds):.2f} / {max(seconds):.2f}"
 
 
 if __name__ == "__main__":

@@ -11,18 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from bench.serving import models
-from penstock.host.manifest import MANIFEST
+from bench.targets.timing import median_and_worst, renamed, timed
 from penstock.spec.function import Function
 from penstock.targets import open_target
 from penstock.targets.kubernetes import manifests
@@ -50,8 +47,8 @@ def main() -> None:
     ours, bare = zip(*rounds, strict=True)
     ratio = statistics.median(one / other for one, other in rounds)
     print("| | s: median / worst |\n| --- | --- |")
-    print(f"| from a package to its first live answer | {_two(ours)} |")
-    print(f"| a bare `kubectl rollout` of an image that is there | {_two(bare)} |")
+    print(f"| from a package to its first live answer | {median_and_worst(ours)} |")
+    print(f"| a bare `kubectl rollout` of an image that is there | {median_and_worst(bare)} |")
     print(f"| ratio of a round's two, median (goal: at most 1.2) | {ratio:.2f} |")
 
 
@@ -60,28 +57,22 @@ def _rounds(place: Place, package: Path, folder: Path, count: int) -> list[tuple
     target.prepare()
     record = json.loads((package / "samples.json").read_text())["records"][0]
 
+    def another(name: str, version: int) -> Path:
+        return renamed(package, folder / f"{name}-{version}", name=name, version=str(version))
+
     def deploy(version: int) -> None:
-        made = _version(package, folder, "ours", version)
-        target.route("ours", target.put(made))
+        target.route("ours", target.put(another("ours", version)))
         assert target.invoke("ours", record)["version"] == str(version)
 
-    bare = [_pushed(_version(package, folder, BARE, version), place) for version in range(count + 1)]
+    bare = [_pushed(another(BARE, version), place) for version in range(count + 1)]
     _apply(place, bare[0])
     deploy(0)
     rounds = []
     for version in range(1, count + 1):
-        rounds.append((_timed(partial(deploy, version)), _timed(partial(_roll_out, place, bare[version]))))
+        rounds.append((timed(partial(deploy, version)), timed(partial(_roll_out, place, bare[version]))))
         print(f"round {version} of {count}: {rounds[-1][0]:.2f} s, bare {rounds[-1][1]:.2f} s", flush=True)
     target.remove("ours")
     return rounds
-
-
-def _version(package: Path, folder: Path, name: str, version: int) -> Path:
-    """The package as a version of a function."""
-    copy = Path(shutil.copytree(package, folder / f"{name}-{version}"))
-    manifest = json.loads((copy / MANIFEST).read_text())
-    (copy / MANIFEST).write_text(json.dumps({**manifest, "name": name, "version": str(version)}))
-    return copy
 
 
 def _pushed(package: Path, place: Place) -> Revision:
@@ -114,16 +105,6 @@ def _kubectl(place: Place, *arguments: str, said: str | None = None) -> str:
     # Who deploys has no right to watch, by which `rollout status` waits.
     command = ["kubectl", "--kubeconfig", KUBECONFIG, "--namespace", place.namespace, *arguments]
     return subprocess.run(command, input=said, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def _timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def _two(seconds: tuple[float, ...]) -> str:
-    return f"{statistics.median(seconds):.2f} / {max(seconds):.2f}"
 
 
 if __name__ == "__main__":

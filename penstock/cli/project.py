@@ -45,6 +45,14 @@ class Live:
     target: Target
 
 
+def declared_function(name: str, here: Settings) -> Live:
+    """A pipeline's function by its declaration alone. Raises SpecError, TargetError."""
+    from penstock.targets import open_target
+
+    declared = pipeline(name, here)
+    return Live(declared.function_name, open_target(declared.function, here.host_state))
+
+
 def function(name: str, here: Settings) -> Live:
     """A pipeline's function, also where its spec is broken or gone: who is on call must still reach it.
 
@@ -54,18 +62,16 @@ def function(name: str, here: Settings) -> Live:
     from penstock.targets import open_target
 
     try:
-        declared = pipeline(name, here)
-        known, where = declared.function_name, declared.function
+        return declared_function(name, here)
     except SpecError:
         found = _packaged_name(name, here)
         if found is None:
             raise
-        known, where = found, Function()
-        print(
-            f"the spec of {name} cannot be read (see penstock check); going by its registered package",
-            file=sys.stderr,
-        )
-    return Live(known, open_target(where, here.host_state))
+    print(
+        f"the spec of {name} cannot be read (see penstock check); going by its registered package",
+        file=sys.stderr,
+    )
+    return Live(found, open_target(Function(), here.host_state))
 
 
 def _packaged_name(name: str, here: Settings) -> str | None:

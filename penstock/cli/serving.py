@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,7 +77,7 @@ def rollback(
 ) -> RollbackAnswer:
     """Make an older version the champion and live, in seconds; while a new one is rolled out, end that."""
     here = project.settings()
-    promotion = _promotion(name, here)
+    promotion = _promotion(name, here, project.function(name, here))
     if to is None and (kept := promotion.abort_rollout()) is not None:
         return RollbackAnswer(pipeline=name, before=kept.version, version=kept.version, url=kept.url)
     before, wanted = _versions(name, here, to)
@@ -121,8 +121,9 @@ def reconcile(
     """Bring what serves to the registry's alias `champion`, which a person may have moved; and a rollout to its next step."""
     here = project.settings()
     chosen = project.names(name, here)
+    done: Mapping[str, Live | None]
     if every is None:
-        done = {each: _promotion(each, here).reconcile() for each in chosen}
+        done = {each: _promotion(each, here, project.function(each, here)).reconcile() for each in chosen}
     else:
         done = _keep_up(here, lambda: chosen if name else project.names(None, here), every)
     return ReconcileAnswer(
@@ -135,34 +136,26 @@ def reconcile(
     )
 
 
-def _keep_up(here: Settings, names: Callable[[], list[str]], every: float) -> dict[str, Live | None]:
+def _keep_up(here: Settings, names: Callable[[], list[str]], every: float) -> Mapping[str, Live]:
     """Until a signal says to stop: what serves of each pipeline that was not as it should be."""
-    from penstock.promotion import Promotion
     from penstock.reconciler import Reconciler
-    from penstock.registry import Registry
-    from penstock.targets import open_target
 
     def promotion(name: str) -> Promotion:
-        # By its declaration alone: guessed at, what was deployed elsewhere might be deployed here.
-        declared = project.pipeline(name, here)
-        target = open_target(declared.function, here.host_state)
-        return Promotion(here, name, declared.function_name, target, Registry(here.mlflow_uri))
+        # Were it guessed at, what was deployed elsewhere might be deployed here.
+        return _promotion(name, here, project.declared_function(name, here))
 
     def say(line: str) -> None:
         print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}", file=sys.stderr, flush=True)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     here.var.mkdir(parents=True, exist_ok=True)
-    reconciler = Reconciler(names, promotion, every, say, here.var / "reconciler")
-    reconciler.run()
-    return dict(reconciler.brought)
+    return Reconciler(names, promotion, every, say, here.var / "reconciler").run()
 
 
-def _promotion(name: str, here: Settings) -> Promotion:
+def _promotion(name: str, here: Settings, function: project.Live) -> Promotion:
     from penstock.promotion import Promotion
     from penstock.registry import Registry
 
-    function = project.function(name, here)
     return Promotion(here, name, function.name, function.target, Registry(here.mlflow_uri))
 
 

@@ -222,12 +222,8 @@ class Host:
 
     async def _route(self, request: Request) -> Response:
         name = _name(request)
-        try:
-            wanted = _Traffic.model_validate_json(
-                await read_body(request, limit=65536, seconds=self._limits.body_seconds)
-            )
-        except ValidationError as error:
-            raise HostError(422, f'the body is not {{"revision": …}}: {error.errors()[0]["msg"]}') from error
+        body = await read_body(request, limit=65536, seconds=self._limits.body_seconds)
+        wanted = _read(_Traffic, body, '{"revision": …}')
         if not REVISION.fullmatch(wanted.revision):
             raise _malformed("revision", wanted.revision)
         await self._functions.route(name, wanted.revision)

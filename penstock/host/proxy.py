@@ -37,7 +37,6 @@ _NOT_RETURNED = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
 #: A function's page that is read at intervals, whether or not anybody asks the function.
 METRICS = "metrics"
 
-
 _REQUEST_ID = REQUEST_ID.encode()
 
 #: What a rollout deals out: requests for predictions. A path of the Open Inference Protocol that names a version is that one's.
@@ -85,11 +84,10 @@ class Proxy:
         target = f"/{path}".encode("ascii")
         if query := request.scope["query_string"]:
             target += b"?" + query
-        headers = without(request.headers.raw, _NOT_SENT)
+        asked = _Asked(request.method, target, without(request.headers.raw, _NOT_SENT), body)
         predicts = revision is None and request.method == "POST" and _PREDICTS.fullmatch(path)
-        if predicts and not any(name == _REQUEST_ID for name, _ in headers):
-            headers.append((_REQUEST_ID, uuid.uuid4().hex.encode()))
-        asked = _Asked(request.method, target, headers, body)
+        if predicts and asked.request_id is None:
+            asked.headers.append((_REQUEST_ID, uuid.uuid4().hex.encode()))
         if predicts and (rolling := self._functions.rolling(name)) is not None:
             sticky = rolling.course.record.plan.sticky
             return await self._forward_in_rollout(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from penstock.rollout.record import Record
+from penstock.spec.rollout import Rollout
 from penstock.targets import TargetError
 
-#: A fault of a plan wherever it is not the function host that deals requests.
-NO_LABELS: Final = "labels come to the function host alone: take losses out"
+_LOSSES: Final = Rollout().losses
 
 
 def is_begun(name: str, live: str | None, last: Record | None, revision: str, run: str) -> bool:
@@ -36,11 +36,12 @@ def is_begun(name: str, live: str | None, last: Record | None, revision: str, ru
     return False
 
 
-def check_plan(platform: str, faults: Sequence[str]) -> None:
-    """Raises TargetError (422) where a platform cannot have a rollout, with every fault of its plan there."""
-    if faults:
+def check_plan(platform: str, plan: Rollout, faults: Sequence[str]) -> None:
+    """Raises TargetError (422) where a platform, which is not the function host, cannot have a rollout, with every fault of its plan there."""
+    no_labels = ["labels come to the function host alone: take losses out"] if plan.losses != _LOSSES else []
+    if found := [*faults, *no_labels]:
         raise TargetError(
-            f"this rollout cannot be had on {platform}: {'; '.join(faults)}",
+            f"this rollout cannot be had on {platform}: {'; '.join(found)}",
             next_step="docs/rollout.md has what each platform gives",
             status=422,
         )

@@ -17,7 +17,7 @@ from penstock.targets.kubernetes.manifests import Live
 from penstock.targets.kubernetes.owned import ours
 from penstock.targets.kubernetes.rollouts import MOST_PODS
 from penstock.targets.kubernetes.settings import PARENT_GATEWAY, REPLICAS, SCALE_ON, Settings
-from penstock.targets.rolling import NO_LABELS, check_plan
+from penstock.targets.rolling import check_plan
 
 #: How much more than its planned share the candidate may get where pods give no less.
 _ROUNDED: Final = 1.5
@@ -154,8 +154,6 @@ def fitted(plan: Rollout, given: Settings, pods: int) -> Rollout:
     faults = []
     if plan.sticky:
         faults.append("sticky needs who deals requests to know callers: take it out")
-    if plan.losses != Rollout().losses:
-        faults.append(NO_LABELS)
     if given.shape.most > MOST_PODS:
         faults.append(f"{REPLICAS} is more than {MOST_PODS}, which are asked at each look: take fewer")
     if given.parent is None:
@@ -175,7 +173,7 @@ def fitted(plan: Rollout, given: Settings, pods: int) -> Rollout:
                 f"beside {pods} of the live version no number of pods gives a share near {coarse[0]} %, at the least {shares[0]} %:"
                 f" take steps among {shares}, {least} pods ({REPLICAS}), or set {PARENT_GATEWAY}"
             )
-    check_plan("Kubernetes", faults)
+    check_plan("Kubernetes", plan, faults)
     if given.parent is not None:
         return plan
     return plan.model_copy(update={"steps": tuple(sorted({had(step, pods) for step in plan.steps}))})

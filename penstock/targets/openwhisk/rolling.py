@@ -23,7 +23,7 @@ from penstock.targets import TargetError
 from penstock.targets.asking import crowded, tries
 from penstock.targets.openwhisk import actions, deal, proof
 from penstock.targets.openwhisk.client import Activation, OpenWhisk
-from penstock.targets.rolling import NO_LABELS, check_plan, is_begun, not_in_course
+from penstock.targets.rolling import check_plan, is_begun, not_in_course
 
 #: Seconds between two looks at what was answered, whoever takes them.
 LOOK: Final = 5.0
@@ -201,15 +201,13 @@ class Rolling:
             faults.append("a conductor has its caller wait for the shadow, too: take shadow out")
         if plan.sticky:
             faults.append("an action is not told its caller's headers: take sticky out")
-        if plan.losses != Rollout().losses:
-            faults.append(NO_LABELS)
         limits = self._server.limits()
         if limits.allowedKinds and not any(kind.startswith(_FAMILY) for kind in limits.allowedKinds):
             allowed = ", ".join(limits.allowedKinds)
             faults.append(f"it takes an action in Python, and the server allows {allowed}")
         if not limits.storeActivations:
             faults.append("the server keeps no records of activations, which are what is counted")
-        check_plan("OpenWhisk", faults)
+        check_plan("OpenWhisk", plan, faults)
 
     def _further(self, name: str, live: Mapping[str, Any], kept: Kept, now: datetime) -> Kept:
         """The rollout after a look."""

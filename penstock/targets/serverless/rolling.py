@@ -11,7 +11,7 @@ from penstock.targets.kubernetes import manifests, trouble
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.live import LiveNames
 from penstock.targets.kubernetes.manifests import Live
-from penstock.targets.rolling import NO_LABELS, check_plan
+from penstock.targets.rolling import check_plan
 from penstock.targets.serverless.platform import Platform, all_to
 from penstock.targets.serverless.revisions import Revisions
 
@@ -32,9 +32,7 @@ class Revised:
             faults.append("nobody copies requests: take shadow out")
         if plan.sticky:
             faults.append("who deals requests knows no callers: take sticky out")
-        if plan.losses != Rollout().losses:
-            faults.append(NO_LABELS)
-        check_plan(self._platform.title, faults)
+        check_plan(self._platform.title, plan, faults)
         self._revisions.known(name, revision)
         champion = {each["metadata"]["name"] for each in self._revisions.known(name, live.revision)}
         found = self._api.get(self._platform.kind, manifests.object_name(name))
