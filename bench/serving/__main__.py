@@ -1,9 +1,11 @@
 """Our function runtime beside what people use today, and beside what a bare server costs: the same model, machine, client,
-a core for each of the two.
+a core for the servers and one for the client.
 
-`python -m bench.serving [--model linear | --package DIR] [--seconds N] [--only NAME ...] [--plot FILE]`. For each server: requests a
-second and latencies of one record and of 100, from one client and from 16 as fast as it answers; then one record at 70 %
-of that rate, where requests come when they are due and latencies count from then; the time from its start until it is ready; its memory.
+`python -m bench.serving [--model linear | --package DIR] [--rounds N] [--seconds N] [--only NAME ...] [--plot FILE]`. All of them run; in
+each round each is asked in turn, and the tables have the medians of the rounds: requests a second and latencies of one record and of
+100, from one client and from 16 as fast as it answers, and the processor's time a request, which a busy machine changes least; then
+one record at 70 % of that rate, where requests come when they are due and latencies count from then. And the time from a
+server's start until it is ready; its memory.
 The model is 20 trees of depth 5 over 8 numbers and 2 categories, or linear over 8 numbers (`bench.serving.models`).
 `--soak MINUTES` puts our runtime alone at 70 % for so long, and prints its memory and errors.
 
@@ -19,15 +21,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from bench.serving import load, models
-from bench.serving.measuring import ROWS, SHARE, measure, milliseconds, show
+from bench.serving.measuring import SHARE, check, measure, milliseconds, show, start
 from bench.serving.servers import Records, Server, body_of, servers
 from penstock import runtimes, telemetry
 from penstock.settings import find_root
 
-OURS = "Penstock"
+OURS, ROWS = "Penstock", (1, 100)
 
 
 def main() -> None:
@@ -37,14 +40,15 @@ def main() -> None:
         "--model", choices=models.KINDS, default="boosted", help="which is made here (default boosted)"
     )
     parser.add_argument("--package", type=Path, help="a function package of yours in its place")
-    parser.add_argument("--seconds", type=float, default=5, help="of each load (default 5)")
+    parser.add_argument("--rounds", type=int, default=7, help="whose medians are shown (default 7)")
+    parser.add_argument("--seconds", type=int, default=1, help="of each load (default 1)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these servers alone")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a plot there, by its ending")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="ours alone, at 70 %% for so long")
     options = parser.parse_args()
     load.need("wrk", "go")
     peers = _peers()
-    with tempfile.TemporaryDirectory(prefix="bench-serving-") as name:
+    with tempfile.TemporaryDirectory(prefix="bench-serving-") as name, ExitStack() as stack:
         folder = Path(name)
         package = options.package or models.write(options.model, folder / "package")
         records = _records(package)
@@ -56,12 +60,25 @@ def main() -> None:
             _soak(next(each for each in everyone if each.name == OURS), records, folder, options.soak)
             return
         chosen = [each for each in everyone if not options.only or each.name in options.only]
-        measured = {each.name: measure(each, records, folder, options.seconds) for each in chosen}
+        started, bodies = {}, {}
+        for each in chosen:
+            own = Path(tempfile.mkdtemp(dir=folder))
+            print(f"starting {each.name}", file=sys.stderr, flush=True)
+            started[each.name] = start(each, own, stack)
+            for rows in ROWS:
+                bodies[each.name, rows] = own / f"{rows}.json"
+                bodies[each.name, rows].write_bytes(body_of(each, records[:rows]))
+        measured = measure(started, bodies, options.rounds, options.seconds)
     show(measured, OURS)
+    check(measured)
     if options.plot:
         from bench.serving import plot
 
-        plot.write(options.plot, {name: seen.full for name, seen in measured.items()})
+        medians = {
+            name: {kind: load.median(seen) for kind, seen in each.full.items()}
+            for name, each in measured.items()
+        }
+        plot.write(options.plot, medians)
 
 
 def _peers() -> Path:

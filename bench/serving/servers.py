@@ -74,9 +74,16 @@ class Running:
 
     def memory(self) -> float:
         """MB that it and what it started have for themselves."""
+        return float(sum(each.memory_full_info().uss for each in self._everyone())) / 1e6
+
+    def processor(self) -> float:
+        """Seconds of the processor that they have had so far."""
+        times = [each.cpu_times() for each in self._everyone()]
+        return float(sum(each.user + each.system for each in times))
+
+    def _everyone(self) -> list[psutil.Process]:
         process = psutil.Process(self.pid)
-        everyone = [process, *process.children(recursive=True)]
-        return float(sum(each.memory_full_info().uss for each in everyone)) / 1e6
+        return [process, *process.children(recursive=True)]
 
 
 def servers(package: Path, logged: str, peers: Path, bundle: Path | None) -> list[Server]:
