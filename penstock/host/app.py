@@ -19,6 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.host.background import Background
 from penstock.host.compaction import Compaction
@@ -43,6 +44,7 @@ _Body = TypeVar("_Body", bound=BaseModel)
 _Handler = Callable[[Request], Awaitable[Response]]
 
 _PROXIED = ("health", "openapi.json", "docs")
+_PREDICT = re.compile(rf"/functions/({NAME.pattern})/predict", re.ASCII)
 # Below /v2, names and words: nothing that leads elsewhere.
 _INFERENCE = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9_.-]*)*", re.ASCII)
 _MAX_LOG_LINES = 10_000
@@ -103,7 +105,6 @@ class Host:
         """The ASGI application; with `loopback` it answers only those who call it by a name of loopback."""
         revision = "/functions/{name}/revisions/{revision}"
         routes = [
-            # The first one is found soonest.
             Route("/functions/{name}/predict", self._forward("predict"), methods=["POST"]),
             Route("/health", self._health),
             Route("/functions", self._list),
@@ -136,10 +137,10 @@ class Host:
                 for method, path, call in Administration(self.gateway, self._limits).calls()
             ),
         ]
-        guard = [Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES, www_redirect=False)]
+        guard = Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES, www_redirect=False)
         return Starlette(
             routes=routes,
-            middleware=guard if loopback else [],
+            middleware=[*([guard] if loopback else []), Middleware(_Predictions, proxy=self._proxy)],
             exception_handlers={HostError: _refuse, OSError: _no_storage, HTTPException: _http_error},
             lifespan=self._lifespan,
         )
@@ -281,6 +282,26 @@ class Host:
             raise HostError(422, f"lines is {given!r}: expected a whole number from 1 to {_MAX_LOG_LINES}")
         lines = self._functions.log_tail(_name(request), int(given))
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
+
+
+class _Predictions:
+    """Middleware that answers `POST /functions/{name}/predict` itself: the router behind it takes as long as all else of the host."""
+
+    def __init__(self, app: ASGIApp, proxy: Proxy) -> None:
+        self._app = app
+        self._proxy = proxy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and scope["method"] == "POST" and _PREDICT.fullmatch(scope["path"])
+        if not asked:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self._proxy.forward(asked[1], "predict", request)
+        except HostError as error:
+            response = await _refuse(request, error)
+        await response(scope, receive, send)
 
 
 def _read(model: type[_Body], body: bytes, expected: str) -> _Body:

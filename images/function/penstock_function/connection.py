@@ -15,6 +15,9 @@ MAX_HEAD = 64 * 2**10  # bytes of target and headers; other servers and proxies 
 HEAD_SECONDS = 30.0  # as long as a body may take
 BUSY_SECONDS = 1.0  # since an answer: its caller may be sending the next request at this moment
 
+#: In the scope of a request that is whole: its body is there, and need not be waited for.
+WHOLE = "penstock.whole"
+
 
 class Connection(HttpToolsProtocol):
     """uvicorn's own protocol with these bounds: what is larger gets a 400, and is closed as what is later is."""
@@ -30,6 +33,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is waited for."""
         super().connection_made(transport)
+        self.transport = _InOnePiece(transport)  # type: ignore[assignment]
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -72,8 +76,14 @@ class Connection(HttpToolsProtocol):
         if self._ending and self.cycle is not None:
             self.cycle.keep_alive = False
 
+    def on_message_complete(self) -> None:
+        """That is noted where it is read: most requests come in one piece, and a timer costs more than to read them."""
+        self.scope[WHOLE] = True  # type: ignore[literal-required]
+        super().on_message_complete()
+
     def on_response_complete(self) -> None:
         """When that was is noted."""
+        self.transport.flush()  # type: ignore[attr-defined]
         super().on_response_complete()
         self._answered = self.loop.time()
 
@@ -92,3 +102,37 @@ class Connection(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class _InOnePiece:
+    """A transport that keeps the head of an answer back until the rest of it comes, which is at once.
+
+    The server writes them one after the other, and each write is a packet and a call of the system, here and where it is read.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.is_closing = transport.is_closing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            self._transport.write(self._head + data)
+            self._head = b""
+        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
+            self._head = data  # but not where there is more to come from the client first
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Where an answer has no more than its head."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()

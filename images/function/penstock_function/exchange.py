@@ -10,6 +10,7 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from penstock_function.call import TRACED, Call, ClientGoneError
+from penstock_function.connection import WHOLE
 from penstock_function.prediction_log import Row
 from penstock_function.service import Body, Refusal, Service
 
@@ -48,17 +49,18 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> Body:
         # A false or absent length is no harm: what comes is counted as well.
         if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
             raise _too_large(limit)
-    message = await _next(receive)
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):  # the usual case, without the cost of a timeout
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _rest(receive, bytearray(body), limit)
+        # Before its first piece, too: who announces a body and sends nothing would hold the connection for ever.
+        async with asyncio.timeout(None if WHOLE in scope else BODY_SECONDS):
+            message = await _next(receive)
+            body: Body = message.get("body", b"")
+            if message.get("more_body", False):
+                return await _rest(receive, bytearray(body), limit)
     except TimeoutError as error:
         raise too_late() from error
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
 
 
 async def _rest(receive: Receive, body: bytearray, limit: int) -> bytearray:

@@ -210,12 +210,16 @@ def test_a_body_in_pieces_is_put_together(client: Any, right: dict[str, Any]) ->
     assert client.post("/predict", content=pieces()).json() == client.post("/predict", json=right).json()
 
 
-def test_a_body_that_never_ends_is_cut_off(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that stops sending gets a 408 after the stated time, not a connection for ever."""
+@pytest.mark.parametrize("sent", [[b"{"], []])
+def test_a_body_that_never_ends_is_cut_off(
+    client: Any, monkeypatch: pytest.MonkeyPatch, sent: list[bytes]
+) -> None:
+    """A client that stops sending, or never begins, gets a 408 after the stated time, not a connection for ever."""
     monkeypatch.setattr(exchange, "BODY_SECONDS", 0.05)
 
     async def stuck() -> Any:
-        yield b"{"
+        for piece in sent:
+            yield piece
         await asyncio.sleep(60)
 
     response = client.post("/predict", content=stuck())

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
 from penstock_function import connection
 from penstock_function.connection import MAX_HEAD, Connection
@@ -181,6 +182,75 @@ def test_a_request_in_work_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
             return await reader.read()
 
     assert b"HTTP/1.1 200" in asyncio.run(asyncio.wait_for(wait(), 60))
+
+
+class Written(asyncio.Transport):
+    """Keeps what is written, piece by piece, and whether it was closed then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.pieces.append(bytes(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+def written(asked: bytes, *bodies: bytes) -> tuple[list[bytes], bool]:
+    """What is written at once to a request that is answered with these pieces of a body; and whether the connection is closed then.
+
+    With none, the request's own body is waited for.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if not bodies:
+            await receive()
+        length = b"%d" % len(b"".join(bodies))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+        for number, body in enumerate(bodies):
+            await send({"type": "http.response.body", "body": body, "more_body": number < len(bodies) - 1})
+
+    async def run() -> tuple[list[bytes], bool]:
+        config = uvicorn.Config(app, http=Connection, lifespan="off", log_config=None)
+        config.load()
+        transport = Written()
+        made = Connection(config=config, server_state=ServerState(), app_state={})
+        made.connection_made(transport)
+        made.data_received(asked)
+        await asyncio.sleep(0.01)
+        return transport.pieces.copy(), transport.closed
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("end", [b"", b"Connection: close\r\n"])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_an_answer_is_one_piece(method: bytes, end: bytes) -> None:
+    """Each would be a packet; of a HEAD request the head goes out by itself, and before the connection is closed."""
+    pieces, closed = written(method + b" / HTTP/1.1\r\n" + end + b"\r\n", b"answer")
+    assert len(pieces) == 1
+    assert pieces[0].endswith(b"\r\n\r\nanswer" if method == b"GET" else b"\r\n\r\n")
+    assert closed == bool(end)
+
+
+def test_an_answer_in_pieces_goes_out_as_they_come() -> None:
+    """Its head with the first of them; all of them, even where one looks like a head."""
+    pieces, _ = written(b"GET / HTTP/1.1\r\n\r\n", b"one", b"two", b"HTTP/1.1 200", b"three")
+    assert pieces[0].endswith(b"\r\n\r\none")
+    assert pieces[1] == b"two"
+    assert b"".join(pieces[2:]) == b"HTTP/1.1 200three"
+
+
+def test_word_that_a_body_may_be_sent_goes_out_at_once() -> None:
+    """Whoever waits for it would wait for ever."""
+    pieces, _ = written(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+    assert pieces == [b"HTTP/1.1 100 Continue\r\n\r\n"]
 
 
 def test_a_caller_that_is_busy_when_the_function_ends_loses_no_request(

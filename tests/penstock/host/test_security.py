@@ -108,6 +108,7 @@ def test_a_name_bound_to_loopback_by_a_stranger(
     for method, path in [
         ("GET", "/functions"),
         ("GET", "/functions/shift/logs"),
+        ("POST", "/functions/shift/predict"),
         ("DELETE", "/functions/shift"),
     ]:
         assert host.client.request(method, path, headers={"Host": name}).status_code == 400
