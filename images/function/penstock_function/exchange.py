@@ -113,6 +113,8 @@ async def serve(
         reply = refusing(refusal)
         if refusal.retry_after is not None:
             headers = [*headers, (b"retry-after", str(refusal.retry_after).encode("ascii"))]
+        if refusal.status == 408:  # who sends the rest of it byte by byte would keep the connection
+            headers = [*headers, (b"connection", b"close")]
     except ClientGoneError:
         before_reply()
         return

@@ -6,6 +6,7 @@ at once one has looked, and whoever looks next goes on. What else there is to do
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import Final, Protocol
 from penstock.rollout.counted import Counters, Watch, read
 from penstock.rollout.record import AFTER, Action, Record, State
 from penstock.spec.rollout import Rollout
-from penstock.targets import TargetError
+from penstock.targets import Status, TargetError
 from penstock.targets.asking import crowded, tries
 from penstock.targets.kubernetes import manifests, trouble
 from penstock.targets.kubernetes.api import Api, Object
@@ -54,6 +55,30 @@ class Sides(Protocol):
 
     def end(self, name: str, revision: str) -> None:
         """Have nothing run of a `revision` that gets no requests."""
+
+
+class RolledOut(ABC):
+    """What a target on a cluster has of `Target` for rollouts."""
+
+    _rollouts: Rollouts
+
+    @abstractmethod
+    def status(self, name: str) -> Status:
+        """What is known of the function. See `Target`."""
+
+    def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
+        """Begin a rollout. See `Target`."""
+        self._rollouts.begin(name, revision, plan, run)
+
+    def take_step(self, name: str) -> Status:
+        """Look at what pods have counted since the last look, and do what follows from it. See `Target`."""
+        self._rollouts.take_step(name)
+        return self.status(name)
+
+    def steer(self, name: str, action: Action) -> Status:
+        """Pause, resume, promote or abort the rollout. See `Target`."""
+        self._rollouts.steer(name, action)
+        return self.status(name)
 
 
 class Rollouts:

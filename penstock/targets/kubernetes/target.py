@@ -12,9 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.rollout.record import Action
 from penstock.spec.function import Function
-from penstock.spec.rollout import Rollout
 from penstock.targets import Status, TargetError
 from penstock.targets.asking import polls
 from penstock.targets.kubernetes import access, manifests, settings, trouble
@@ -25,7 +23,7 @@ from penstock.targets.kubernetes.live import answering, moved, serving, watch_of
 from penstock.targets.kubernetes.manifests import Live, Revision
 from penstock.targets.kubernetes.owned import ours
 from penstock.targets.kubernetes.rolling import Deployed
-from penstock.targets.kubernetes.rollouts import Rollouts
+from penstock.targets.kubernetes.rollouts import RolledOut, Rollouts
 from penstock.targets.kubernetes.services import Services
 from penstock.targets.kubernetes.settings import Settings
 from penstock.targets.package_image import append
@@ -36,7 +34,7 @@ _PLATFORM: Final = "Kubernetes"
 _MOVED_SECONDS: Final = 60.0
 
 
-class KubernetesTarget:
+class KubernetesTarget(RolledOut):
     """The functions of one namespace."""
 
     def __init__(self, api: Api, given: Settings) -> None:
@@ -94,20 +92,6 @@ class KubernetesTarget:
         with suppress(TargetError):  # it is live: what is left, the next one takes away
             for each in old(others, {revision, routed.before}):
                 self._api.delete("Deployment", each["metadata"]["name"])
-
-    def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
-        """Begin a rollout. See `Target`."""
-        self._rollouts.begin(name, revision, plan, run)
-
-    def take_step(self, name: str) -> Status:
-        """Look at what pods have counted since the last look, and do what follows from it. See `Target`."""
-        self._rollouts.take_step(name)
-        return self.status(name)
-
-    def steer(self, name: str, action: Action) -> Status:
-        """Pause, resume, promote or abort the rollout. See `Target`."""
-        self._rollouts.steer(name, action)
-        return self.status(name)
 
     def attach(self, name: str) -> None:
         """The cluster knows no events. See `Target`."""

@@ -12,9 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.rollout.record import Action
 from penstock.spec.function import Function
-from penstock.spec.rollout import Rollout
 from penstock.targets import Status, TargetError
 from penstock.targets.asking import polls
 from penstock.targets.kubernetes import access, manifests, owned, settings
@@ -23,7 +21,7 @@ from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.live import answering, moved, serving, watch_of
 from penstock.targets.kubernetes.manifests import Live, Revision
 from penstock.targets.kubernetes.owned import annotation
-from penstock.targets.kubernetes.rollouts import Rollouts
+from penstock.targets.kubernetes.rollouts import RolledOut, Rollouts
 from penstock.targets.kubernetes.settings import Settings
 from penstock.targets.package_image import append
 from penstock.targets.sending import as_json, contents
@@ -45,7 +43,7 @@ _LOOK_SECONDS: Final = 10.0
 _SETTLED_SECONDS: Final = 60.0
 
 
-class ServerlessTarget:
+class ServerlessTarget(RolledOut):
     """The functions of one namespace on one platform."""
 
     def __init__(self, api: Api, given: Settings, platform: Platform) -> None:
@@ -116,20 +114,6 @@ class ServerlessTarget:
         self._live.change(name, lambda now: moved(now, revision))
         self._live.lead(name)
         self._await(name, revision, lambda now: self._url_of(now) if self._leads_to(now, revision) else None)
-
-    def roll_out(self, name: str, revision: str, plan: Rollout, run: str) -> None:
-        """Begin a rollout. See `Target`."""
-        self._rollouts.begin(name, revision, plan, run)
-
-    def take_step(self, name: str) -> Status:
-        """Look at what pods have counted since the last look, and do what follows from it. See `Target`."""
-        self._rollouts.take_step(name)
-        return self.status(name)
-
-    def steer(self, name: str, action: Action) -> Status:
-        """Pause, resume, promote or abort the rollout. See `Target`."""
-        self._rollouts.steer(name, action)
-        return self.status(name)
 
     def attach(self, name: str) -> None:
         """Events are not declared here. See `Target`."""

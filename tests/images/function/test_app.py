@@ -224,6 +224,7 @@ def test_a_body_that_never_ends_is_cut_off(
 
     response = client.post("/predict", content=stuck())
     assert response.status_code == 408
+    assert response.headers["connection"] == "close"
     assert "0.05 seconds" in response.json()["error"]
 
 
