@@ -2,8 +2,8 @@
 
 `python -m bench.targets [--functions N] [--seconds N]`. The model is that of `bench.serving`: 20 trees of depth 5. A start from
 zero is the first request after a restart of the host. What the host adds is the difference of the medians of one client that asks
-the process and one that asks the host, in turn; what the gateway adds to that, of one that asks the host and one that asks the gateway,
-by a route with a key and a limit.
+the process and one that asks the host, in turn, and so for a relay of bytes in the host's place, which is what any program there adds; what the
+gateway adds, of one that asks the host and one that asks the gateway, by a route with a key and a limit.
 
 Needs wrk (Debian's package).
 """
@@ -14,10 +14,14 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -77,24 +81,29 @@ def _alone(
     body = folder / "body.json"
     body.write_text(json.dumps(record))
     os.environ["BENCH_KEY"] = target.administer("PUT", "/gateway/keys/bench", json={}).json()["key"]
-    places = (
-        _process_url(target, "live0"),
-        f"{target.url()}/functions/live0/predict",
-        f"{_record(folder / 'state').gateway}/v1/live0/predict",
-    )
+    url = _process_url(target, "live0")
     rounds = []
-    for place in places:
-        load.closed(place, body, 1, 1)  # warm
-    for number in range(ROUNDS):
-        print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
-        rounds.append([1e3 * _answered(load.closed(place, body, 1, seconds)).p50 for place in places])
-    process = statistics.median(process for process, _, _ in rounds)
-    host = statistics.median(host - process for process, host, _ in rounds)
-    gateway = statistics.median(gateway - host for _, host, gateway in rounds)
+    with _relay(urlsplit(url).port) as port:
+        places = (
+            url,
+            f"http://127.0.0.1:{port}/predict",
+            f"{target.url()}/functions/live0/predict",
+            f"{_record(folder / 'state').gateway}/v1/live0/predict",
+        )
+        for place in places:
+            load.closed(place, body, 1, 1)  # warm
+        for number in range(ROUNDS):
+            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
+            rounds.append([1e3 * _answered(load.closed(place, body, 1, seconds)).p50 for place in places])
+    process = statistics.median(process for process, *_ in rounds)
+    relay = statistics.median(relay - process for process, relay, _, _ in rounds)
+    host = statistics.median(host - process for process, _, host, _ in rounds)
+    gateway = statistics.median(gateway - host for *_, host, gateway in rounds)
     return [
         ("from a package to its first live answer, s: median / worst", median_and_worst(live), "under 2"),
         ("from zero to an answer, s: median / worst", median_and_worst(cold), "under 1"),
         ("the process's own answer, ms p50", f"{process:.2f}", ""),
+        ("what a relay of bytes adds, ms p50", f"{relay:.2f}", ""),
         ("what the host adds, ms p50", f"{host:.2f}", "under 0.3"),
         ("what its gateway adds to that, ms p50", f"{gateway:.2f}", "under 0.3"),
     ]
@@ -130,6 +139,18 @@ def _deploy(target: EmbeddedTarget, package: Path, name: str, record: dict[str, 
     with tempfile.TemporaryDirectory() as folder:
         target.route(name, target.put(renamed(package, Path(folder) / name, name=name)))
     target.invoke(name, record)
+
+
+@contextmanager
+def _relay(port: int | None) -> Iterator[str]:
+    """The port of a relay to that one."""
+    command = [sys.executable, "-m", "bench.targets.relay", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 def _process_url(target: EmbeddedTarget, name: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -86,7 +86,7 @@ class Proxy:
         asked = _Asked(request.method, target, without(request.headers.raw, _NOT_SENT), body)
         predicts = revision is None and request.method == "POST" and _PREDICTS.fullmatch(path)
         if predicts and asked.request_id is None:
-            asked.headers.append((_REQUEST_ID, uuid.uuid4().hex.encode()))
+            asked.headers.append((_REQUEST_ID, secrets.token_hex(16).encode()))
         if predicts and (rolling := self._functions.rolling(name)) is not None:
             sticky = rolling.course.record.plan.sticky
             return await self._forward_in_rollout(

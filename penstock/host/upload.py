@@ -25,7 +25,7 @@ from penstock.host.manifest import (
 )
 
 _CHUNK = 1024 * 1024
-# In the scope of a request whose body is there already (penstock_function.connection): a timer costs more than to read it.
+# In the scope of a request whose body is there already (penstock_function.scope): a timer costs more than to read it.
 _WHOLE = "penstock.whole"
 # What zipfile raises on damage, beside its own error: decompressors' errors, unknown methods, encrypted members.
 _DAMAGE = (

@@ -11,12 +11,11 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from penstock_function.scope import WHOLE
+
 MAX_HEAD = 64 * 2**10  # bytes of target and headers; other servers and proxies stop at 8 to 32 KiB
 HEAD_SECONDS = 30.0  # as long as a body may take
 BUSY_SECONDS = 1.0  # since an answer: its caller may be sending the next request at this moment
-
-#: In the scope of a request that is whole: its body is there, and need not be waited for.
-WHOLE = "penstock.whole"
 
 
 class Connection(HttpToolsProtocol):
@@ -78,7 +77,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """That is noted where it is read: most requests come in one piece, and a timer costs more than to read them."""
-        self.scope[WHOLE] = True  # type: ignore[literal-required]
+        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

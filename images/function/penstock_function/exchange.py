@@ -10,8 +10,8 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from penstock_function.call import TRACED, Call, ClientGoneError
-from penstock_function.connection import WHOLE
 from penstock_function.prediction_log import Row
+from penstock_function.scope import WHOLE
 from penstock_function.service import Body, Refusal, Service
 
 BODY_SECONDS = 30.0  # a client that takes longer to send its body is cut off
