@@ -7,9 +7,10 @@ import contextlib
 import hmac
 import re
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
@@ -18,7 +19,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.host.background import Background
@@ -101,10 +102,23 @@ class Host:
         )
         self._token = state.token().encode()
 
-    def app(self, *, loopback: bool) -> Starlette:
+    def app(self, *, loopback: bool) -> ASGIApp:
         """The ASGI application; with `loopback` it answers only those who call it by a name of loopback."""
+        guard = Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES, www_redirect=False)
+        starlette = Starlette(
+            routes=self.routes(),
+            middleware=[guard] if loopback else [],
+            exception_handlers={HostError: _refuse, OSError: _no_storage, HTTPException: _http_error},
+            lifespan=self._lifespan,
+        )
+        port = urlsplit(self._record.url).port
+        names = frozenset(f"{name}:{port}".encode() for name in LOOPBACK_NAMES)
+        return _Predictions(starlette, self._proxy, names if loopback else None)
+
+    def routes(self) -> list[BaseRoute]:
+        """All that it answers."""
         revision = "/functions/{name}/revisions/{revision}"
-        routes = [
+        return [
             Route("/functions/{name}/predict", self._forward("predict"), methods=["POST"]),
             Route("/health", self._health),
             Route("/functions", self._list),
@@ -137,13 +151,6 @@ class Host:
                 for method, path, call in Administration(self.gateway, self._limits).calls()
             ),
         ]
-        guard = Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES, www_redirect=False)
-        return Starlette(
-            routes=routes,
-            middleware=[*([guard] if loopback else []), Middleware(_Predictions, proxy=self._proxy)],
-            exception_handlers={HostError: _refuse, OSError: _no_storage, HTTPException: _http_error},
-            lifespan=self._lifespan,
-        )
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -285,15 +292,28 @@ class Host:
 
 
 class _Predictions:
-    """Middleware that answers `POST /functions/{name}/predict` itself: the router behind it takes as long as all else of the host."""
+    """Answers `POST /functions/{name}/predict` without the middleware and the router of the app that it stands before.
 
-    def __init__(self, app: ASGIApp, proxy: Proxy) -> None:
+    With `names` only where the Host header is one of them: that app's guard knows what to make of others.
+    """
+
+    def __init__(self, app: ASGIApp, proxy: Proxy, names: Collection[bytes] | None) -> None:
         self._app = app
         self._proxy = proxy
+        self._names = names
+
+    def _asked(self, scope: Scope) -> re.Match[str] | None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return None
+        if self._names is not None:
+            host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+            if host not in self._names:
+                return None
+        return _PREDICT.fullmatch(scope["path"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = scope["type"] == "http" and scope["method"] == "POST" and _PREDICT.fullmatch(scope["path"])
-        if not asked:
+        asked = self._asked(scope)
+        if asked is None:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.background import BackgroundTask
@@ -64,7 +64,7 @@ class Proxy:
         self._functions = functions
         self._limits = limits
         self._background = background
-        # A runtime closes idle connections after 5 s (uvicorn); given up sooner here, none is used as it closes.
+        # A runtime closes idle connections, though not for half a minute: given up sooner here, none is used as it closes.
         self._connections = Connections(limits.response_bytes, 3.0, limits.answer_seconds)
 
     def close(self) -> None:
@@ -208,10 +208,9 @@ def _response(answer: Answer, runner: Runner) -> Response:
     return response
 
 
-def without(headers: Iterable[tuple[bytes, bytes]], left_out: frozenset[bytes]) -> Headers:
-    """The headers less those left out and those that a Connection header names as its own."""
-    pairs = [(name.lower(), value) for name, value in headers]
-    named = {
-        token.strip().lower() for name, value in pairs if name == b"connection" for token in value.split(b",")
-    }
-    return [(name, value) for name, value in pairs if name not in left_out and name not in named]
+def without(headers: Sequence[tuple[bytes, bytes]], left_out: frozenset[bytes]) -> Headers:
+    """The headers, whose names are in lower case, less those left out and those that a Connection header names as its own."""
+    for name, value in headers:
+        if name == b"connection":
+            left_out = left_out.union(token.strip().lower() for token in value.split(b","))
+    return [pair for pair in headers if pair[0] not in left_out]

@@ -1,7 +1,8 @@
 """One connection: the head of each request has bounds in size and time, which the server itself does not set.
 
-A head without end would take memory without end, and one that stops would hold its connection for ever. And when the
-server is told to end, a caller that keeps its connection busy is answered once more, and told that it was the last time.
+A head without end would take memory without end, and one that stops would hold its connection for ever. An idle connection ends before
+its client knows, and a request on its way is lost: so it stays for longer than clients keep it. And when the server is told
+to end, a caller that keeps its connection busy is answered once more, and told that it was the last time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from penstock_function.scope import WHOLE
 
 MAX_HEAD = 64 * 2**10  # bytes of target and headers; other servers and proxies stop at 8 to 32 KiB
 HEAD_SECONDS = 30.0  # as long as a body may take
+IDLE_SECONDS = 75.0  # longer than proxies and clients keep one: that they end it loses no request
+_LOOK_SECONDS = 0.01
 BUSY_SECONDS = 1.0  # since an answer: its caller may be sending the next request at this moment
 
 
@@ -28,6 +31,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._answered = -BUSY_SECONDS
         self._ending = False
+        self.timeout_keep_alive = IDLE_SECONDS  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is waited for."""
@@ -85,6 +89,11 @@ class Connection(HttpToolsProtocol):
         self.transport.flush()  # type: ignore[attr-defined]
         super().on_response_complete()
         self._answered = self.loop.time()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """An idle connection ends, but for one whose next request lies there unread, as the machine was busy: that is looked for first."""
+        ended = super().timeout_keep_alive_handler
+        self.timeout_keep_alive_task = self.loop.call_later(_LOOK_SECONDS, ended)
 
     def shutdown(self) -> None:
         """An idle connection ends at once, a busy one with its next answer, or when it has become idle."""

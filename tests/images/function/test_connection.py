@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+import uvloop
 from uvicorn.server import ServerState
 
 from penstock_function import connection
@@ -182,6 +184,46 @@ def test_a_request_in_work_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
             return await reader.read()
 
     assert b"HTTP/1.1 200" in asyncio.run(asyncio.wait_for(wait(), 60))
+
+
+def test_an_idle_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that is gone without a word holds it no longer."""
+    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.05)
+
+    async def wait() -> bytes:
+        async with listening() as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            return await reader.read()
+
+    assert b"HTTP/1.1 200" in asyncio.run(asyncio.wait_for(wait(), 60))
+
+
+def test_a_request_that_lies_there_unread_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came in time, and the process stood still past the connection's end, in the midst of reading others."""
+    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.2)
+    request = b"GET / HTTP/1.1\r\n\r\n"
+
+    async def wait() -> bytes:
+        async with listening() as port:
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+                client.sendall(request)
+                assert b"HTTP/1.1 200" in await asyncio.to_thread(client.recv, 65536)
+                one, other = socket.socketpair()
+                with one, other:
+
+                    def stand_still() -> None:
+                        one.recv(1)
+                        client.sendall(request)
+                        time.sleep(0.4)
+
+                    asyncio.get_running_loop().add_reader(one, stand_still)
+                    other.send(b"x")
+                    answer = await asyncio.to_thread(client.recv, 65536)
+                    asyncio.get_running_loop().remove_reader(one)
+                    return answer
+
+    assert b"HTTP/1.1 200" in uvloop.run(asyncio.wait_for(wait(), 60))
 
 
 class Written(asyncio.Transport):

@@ -28,6 +28,7 @@ def size(number: int) -> str:
 HEAD = {
     "a request's line and headers": size(connection.MAX_HEAD),
     "until they have come": f"{connection.HEAD_SECONDS:g} s",
+    "a connection's time between two requests": f"{connection.IDLE_SECONDS:g} s",
 }
 
 
