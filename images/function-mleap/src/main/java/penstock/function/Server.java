@@ -52,6 +52,8 @@ final class Server {
     System.setProperty("sun.net.httpserver.maxReqHeaderSize", "65536");
     // Beyond so many idle connections (200 unless told) it closes one after its answer, perhaps under the next request.
     System.setProperty("sun.net.httpserver.maxIdleConnections", "1024");
+    // Seconds that an idle connection is kept: longer than clients and proxies keep theirs, that none ends under a request.
+    System.setProperty("sun.net.httpserver.idleInterval", "75");
     this.http = HttpServer.create(address, 0);
     http.createContext("/", this::handle);
     http.setExecutor(Executors.newFixedThreadPool(THREADS, task -> {
