@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -65,7 +66,7 @@ class Proxy:
         self._limits = limits
         self._background = background
         # A runtime closes idle connections, though not for half a minute: given up sooner here, none is used as it closes.
-        self._connections = Connections(limits.response_bytes, 3.0, limits.answer_seconds)
+        self._connections = Connections(limits.response_bytes, idle_seconds=3.0)
 
     def close(self) -> None:
         """Close all connections."""
@@ -98,9 +99,10 @@ class Proxy:
     async def _ask(self, name: str, runner: Runner, asked: _Asked) -> Answer:
         assert runner.port is not None
         try:
-            return await self._connections.ask(
-                runner.port, asked.method, asked.target, asked.headers, asked.body
-            )
+            async with asyncio.timeout(self._limits.answer_seconds):
+                return await self._connections.ask(
+                    runner.port, asked.method, asked.target, asked.headers, asked.body
+                )
         except TimeoutError:
             raise HostError(
                 504,

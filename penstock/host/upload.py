@@ -25,8 +25,6 @@ from penstock.host.manifest import (
 )
 
 _CHUNK = 1024 * 1024
-# In the scope of a request whose body is there already (penstock_function.scope): a timer costs more than to read it.
-_WHOLE = "penstock.whole"
 # What zipfile raises on damage, beside its own error: decompressors' errors, unknown methods, encrypted members.
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -58,7 +56,7 @@ async def _receive(request: Request, take: Callable[[bytes], object], limit: int
     try:
         if received <= limit:
             received = 0
-            async with asyncio.timeout(None if _WHOLE in request.scope else seconds):
+            async with asyncio.timeout(seconds):
                 async for chunk in request.stream():
                     received += len(chunk)
                     if received > limit:

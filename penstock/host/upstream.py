@@ -35,31 +35,24 @@ class Answer:
 class Connections:
     """Connections by the port of the process, each for one request at a time. Belongs to the host's event loop.
 
-    An answer may have `max_bytes`, and take `answer_seconds`, where it is not whoever asks that sees to it; what was idle for more
-    than `idle_seconds` is not used again.
+    An answer may have `max_bytes`; what was idle for more than `idle_seconds` is not used again.
     """
 
-    def __init__(self, max_bytes: int, idle_seconds: float, answer_seconds: float | None = None) -> None:
+    def __init__(self, max_bytes: int, idle_seconds: float) -> None:
         self._max_bytes = max_bytes
-        self._answer_seconds = answer_seconds
         self._idle_seconds = idle_seconds
         self._idle: dict[int, list[_Connection]] = {}
 
     async def ask(self, port: int, method: str, target: bytes, headers: Headers, content: bytes) -> Answer:
-        """Send a request for `target` to 127.0.0.1:`port`; the whole answer. Raises Ended, TooLarge and TimeoutError."""
+        """Send a request for `target` to 127.0.0.1:`port`; the whole answer. Raises Ended and TooLarge."""
         loop = asyncio.get_running_loop()
         connection = self._take(port, loop.time())
         try:
             if connection is None:
-                async with asyncio.timeout(self._answer_seconds):
-                    _, connection = await loop.create_connection(
-                        lambda: _Connection(self._max_bytes, self._answer_seconds, self._drop),
-                        "127.0.0.1",
-                        port,
-                    )
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self._max_bytes, self._drop), "127.0.0.1", port
+                )
             answer = await connection.ask(port, method, target, headers, content)
-        except TimeoutError:  # an OSError, too
-            raise
         except OSError as error:
             raise Ended(str(error)) from error
         finally:
@@ -104,14 +97,11 @@ class Connections:
 class _Connection(asyncio.Protocol):
     """One connection, and what is parsed of the answer on it. `reusable` once an answer is whole and another may follow."""
 
-    def __init__(
-        self, max_bytes: int, answer_seconds: float | None, lost: Callable[[_Connection], None]
-    ) -> None:
+    def __init__(self, max_bytes: int, lost: Callable[[_Connection], None]) -> None:
         self.port = 0
         self.idle_since = 0.0
         self.reusable = False
         self._max_bytes = max_bytes
-        self._answer_seconds = answer_seconds
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -127,26 +117,18 @@ class _Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     async def ask(self, port: int, method: str, target: bytes, headers: Headers, content: bytes) -> Answer:
-        """Send a request; its answer. Raises Ended, TooLarge and TimeoutError."""
+        """Send a request; its answer. Raises Ended and TooLarge."""
         if self._transport is None or not self.open:
             raise Ended("it closed the connection")
         self.port, self.reusable = port, False
         self._head = method == "HEAD"
-        loop = asyncio.get_running_loop()
-        self._done = loop.create_future()
+        self._done = asyncio.get_running_loop().create_future()
         lines = [b"%s %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n" % (method.encode("ascii"), target, port)]
         lines += [b"%s: %s\r\n" % pair for pair in headers]
         lines.append(b"content-length: %d\r\n\r\n" % len(content))
         # One packet where the body is small.
         self._transport.write(b"".join((*lines, content)))
-        # asyncio.timeout would cost more than all else here.
-        seconds = self._answer_seconds
-        late = None if seconds is None else loop.call_later(seconds, self._fail, TimeoutError())
-        try:
-            return await self._done
-        finally:
-            if late is not None:
-                late.cancel()
+        return await self._done
 
     def close(self) -> None:
         """End it at once; what is on its way is lost."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 Row = TypeVar("Row")
@@ -23,32 +22,22 @@ class Batches(Generic[Row, Answer]):
 
     def __init__(self, score: Callable[[Sequence[Row]], Sequence[Answer]]) -> None:
         self._score = score
-        self._open: _Batch[Row, Answer] | None = None
+        self._waiting: list[tuple[Row, asyncio.Future[Answer]]] = []
 
     async def answer(self, row: Row) -> Answer:
         """The answer to one row."""
-        batch = self._open
-        if batch is not None and len(batch.rows) < MAX_BATCH:
-            batch.rows.append(row)
-            batch.others.append(asyncio.get_running_loop().create_future())
-            return await batch.others[-1]
-        batch = self._open = _Batch([row])
-        try:
-            await asyncio.sleep(0)
-        finally:
-            # Whoever came first does it for all, even where its own request was cancelled meanwhile.
-            if self._open is batch:
-                self._open = None
-            first, *others = self._score(batch.rows)
-            for future, answer in zip(batch.others, others, strict=True):
-                if not future.done():  # its request was cancelled
-                    future.set_result(answer)
-        return first
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._next)
+        self._waiting.append((row, future))
+        return await future
 
-
-@dataclass(slots=True)
-class _Batch(Generic[Row, Answer]):
-    """Rows to be scored together, and who waits for the answers to all but the first."""
-
-    rows: list[Row]
-    others: list[asyncio.Future[Answer]] = field(default_factory=list)
+    def _next(self) -> None:
+        batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._next)
+        answers = self._score([row for row, _ in batch])
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():  # its request was cancelled
+                future.set_result(answer)

@@ -12,12 +12,10 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from penstock_function.scope import WHOLE
-
 MAX_HEAD = 64 * 2**10  # bytes of target and headers; other servers and proxies stop at 8 to 32 KiB
 HEAD_SECONDS = 30.0  # as long as a body may take
-IDLE_SECONDS = 75.0  # longer than proxies and clients keep one: that they end it loses no request
-_LOOK_SECONDS = 0.01
+IDLE_SECONDS = 75  # longer than proxies and clients keep one: that they end it loses no request
+_LOOK_SECONDS = 0.01  # until what lies there unread has been read
 BUSY_SECONDS = 1.0  # since an answer: its caller may be sending the next request at this moment
 
 
@@ -31,12 +29,13 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._answered = -BUSY_SECONDS
         self._ending = False
-        self.timeout_keep_alive = IDLE_SECONDS  # type: ignore[assignment]
+        self.timeout_keep_alive = IDLE_SECONDS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is waited for."""
         super().connection_made(transport)
-        self.transport = _InOnePiece(transport)  # type: ignore[assignment]
+        self._answers = _InOnePiece(transport)
+        self.transport = self._answers  # type: ignore[assignment] # it has all that uvicorn calls
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -79,14 +78,9 @@ class Connection(HttpToolsProtocol):
         if self._ending and self.cycle is not None:
             self.cycle.keep_alive = False
 
-    def on_message_complete(self) -> None:
-        """That is noted where it is read: most requests come in one piece, and a timer costs more than to read them."""
-        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
-        super().on_message_complete()
-
     def on_response_complete(self) -> None:
         """When that was is noted."""
-        self.transport.flush()  # type: ignore[attr-defined]
+        self._answers.flush()
         super().on_response_complete()
         self._answered = self.loop.time()
 
@@ -131,7 +125,7 @@ class _InOnePiece:
             self._transport.write(self._head + data)
             self._head = b""
         elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
-            self._head = data  # but not where there is more to come from the client first
+            self._head = data  # unlike 100 Continue, after which the client is to send more
         else:
             self._transport.write(data)
 

@@ -11,7 +11,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from penstock_function.call import TRACED, Call, ClientGoneError
 from penstock_function.prediction_log import Row
-from penstock_function.scope import WHOLE
 from penstock_function.service import Body, Refusal, Service
 
 BODY_SECONDS = 30.0  # a client that takes longer to send its body is cut off
@@ -51,7 +50,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> Body:
             raise _too_large(limit)
     try:
         # Before its first piece, too: who announces a body and sends nothing would hold the connection for ever.
-        async with asyncio.timeout(None if WHOLE in scope else BODY_SECONDS):
+        async with asyncio.timeout(BODY_SECONDS):
             message = await _next(receive)
             body: Body = message.get("body", b"")
             if message.get("more_body", False):

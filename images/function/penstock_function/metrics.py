@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
 from threading import Lock
 from typing import Any
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -29,58 +28,45 @@ _BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 Score = Callable[[Mapping[str, Any]], float | None]
 
 
-class Histogram(Collector):
-    """Counts values by the bucket that they fall in, a series for each value of `label`, where there is one.
+class Scores(Collector):
+    """How the answers spread: the probability of the second of two classes, of the surest of more, or the number itself.
 
-    prometheus_client's own takes four times as long for each value, which is a part of each request's time.
+    The bounds of a number are the tenths of Spark's own answers to the samples.
     """
 
-    def __init__(self, name: str, what: str, bounds: Sequence[float], label: str | None = None) -> None:
-        """`bounds` ascend."""
-        self._name = name
-        self._what = what
+    def __init__(self, package: Package, score: Score) -> None:
+        self._score = score
+        if package.classes:
+            bounds = [tenth / 10 for tenth in range(1, 11)]
+        else:
+            found = [answer["prediction"] for answer in package.samples.answers if "prediction" in answer]
+            bounds = sorted({float(bound) for bound in np.quantile(found, np.linspace(0, 1, 11))})
         self._bounds = bounds
-        self._label = label
-        self._series: dict[str, _Series] = {}
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
         self._lock = Lock()
-        if label is None:
-            self._series[""] = _Series([0] * (len(bounds) + 1))
 
-    def observe(self, value: float, of: str = "") -> None:
-        """Count a value, in the series `of` that."""
+    def add(self, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Count answers; one that is null is left out."""
+        bounds, counts, total = self._bounds, self._counts, 0.0
         with self._lock:
-            series = self._series.get(of)
-            if series is None:
-                series = self._series[of] = _Series([0] * (len(self._bounds) + 1))
-            series.counts[bisect_left(self._bounds, value)] += 1
-            series.sum += value
+            for score in map(self._score, answers):
+                if score is not None:
+                    counts[bisect_left(bounds, score)] += 1
+                    total += score
+            self._sum += total
 
     def collect(self) -> Iterable[Metric]:
         """The histogram as Prometheus has it: each bucket with those below it."""
         with self._lock:
-            seen = {of: (list(accumulate(each.counts)), each.sum) for of, each in self._series.items()}
+            counts, total = list(accumulate(self._counts)), self._sum
         names = [*map(floatToGoString, self._bounds), "+Inf"]
-        family = HistogramMetricFamily(self._name, self._what, labels=[self._label] if self._label else [])
-        for of, (counts, total) in seen.items():
-            buckets = list(zip(names, counts, strict=True))
-            family.add_metric([of] if self._label else [], buckets, total)
-        yield family
-
-
-@dataclass(slots=True)
-class _Series:
-    """How many values fell in each bucket, and their sum."""
-
-    counts: list[int]
-    sum: float = 0.0
-
-
-def bounds_of(package: Package) -> list[float]:
-    """The bounds of the scores' buckets: tenths of a probability, or of Spark's own answers to the samples."""
-    if package.classes:
-        return [tenth / 10 for tenth in range(1, 11)]
-    found = [answer["prediction"] for answer in package.samples.answers if "prediction" in answer]
-    return sorted({float(bound) for bound in np.quantile(found, np.linspace(0, 1, 11))})
+        yield HistogramMetricFamily(
+            "penstock_score",
+            "Answers, by score.",
+            buckets=list(zip(names, counts, strict=True)),
+            sum_value=total,
+        )
 
 
 def score_of(package: Package) -> Score | None:
@@ -110,21 +96,23 @@ class Metrics:
         self._seconds = Histogram(
             "penstock_request_seconds",
             "Time from the first byte of a request being handled to its answer.",
-            _BUCKETS,
-            "path",
+            ["path"],
+            buckets=_BUCKETS,
+            registry=self._registry,
         )
         self._rows = Histogram(
-            "penstock_rows", "Rows of an answered request.", (1, 10, 100, 1_000, 10_000, 100_000)
+            "penstock_rows",
+            "Rows of an answered request.",
+            buckets=(1, 10, 100, 1_000, 10_000, 100_000),
+            registry=self._registry,
         )
         self._batch = Histogram(
             "penstock_batch_requests",
             "Requests of one record that were scored together.",
-            (1, 2, 4, 8, 16, 32, 64),
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=self._registry,
         )
-        for histogram in (self._seconds, self._rows, self._batch):
-            self._registry.register(histogram)
-        self._score: Score | None = None
-        self._scores: Histogram | None = None
+        self._scores: Scores | None = None
         self._errors = Counter(
             "penstock_errors", "Requests refused or failed, by kind.", ["kind"], registry=self._registry
         )
@@ -147,22 +135,22 @@ class Metrics:
         gauge.set_function(in_work)
         # Looking a label up takes longer than counting.
         self._counters: dict[tuple[str, int | str], Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
 
     def answered(self, path: str, status: int | str, seconds: float) -> None:
         """Count one answer, HTTP's number or gRPC's word for it; `path` is one of the routes, never what a client sent."""
         counter = self._counters.get((path, status))
         if counter is None:
             counter = self._counters[(path, status)] = self._requests.labels(path, str(status))
+            self._histograms[path] = self._seconds.labels(path)
         counter.inc()
-        self._seconds.observe(seconds, path)
+        self._histograms[path].observe(seconds)
 
     def scored(self, answers: Sequence[Mapping[str, Any]]) -> None:
         """Count the rows of one request, which got these answers."""
         self._rows.observe(len(answers))
-        if self._score is not None and self._scores is not None:
-            for score in map(self._score, answers):
-                if score is not None:
-                    self._scores.observe(score)
+        if self._scores is not None:
+            self._scores.add(answers)
 
     def batched(self, requests: int) -> None:
         """Count one batch of so many requests."""
@@ -179,9 +167,9 @@ class Metrics:
     def serves(self, package: Package) -> None:
         """Name the model that answers."""
         self._model.labels(package.name, package.version, package.key).set(1)
-        self._score = score_of(package)
-        if self._score is not None:
-            self._scores = Histogram("penstock_score", "Answers, by score.", bounds_of(package))
+        score = score_of(package)
+        if score is not None:
+            self._scores = Scores(package, score)
             self._registry.register(self._scores)
 
     def text(self) -> bytes:

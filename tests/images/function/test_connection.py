@@ -154,49 +154,40 @@ async def listening() -> AsyncIterator[int]:
         yield listener.sockets[0].getsockname()[1]
 
 
-@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n\r\nGET"])
-def test_a_head_that_stops_is_closed(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    """Nothing, or a part of a request, the first or a later one: its connection is not held for ever."""
-    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+def answered(*pieces: bytes) -> bytes:
+    """All that is answered to pieces that are sent a while after one another, up to the end: the server closes."""
 
     async def wait() -> bytes:
         async with listening() as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(sent)
-            answer = await reader.read()  # to the end: the server closes
+            for number, piece in enumerate(pieces):
+                await asyncio.sleep(0.2 if number else 0)
+                writer.write(piece)
+            answer = await reader.read()
             writer.close()
             return answer
 
-    answer = asyncio.run(asyncio.wait_for(wait(), 60))
-    assert answer.count(b"HTTP/1.1 200") == sent.count(b"\r\n\r\n")
+    return asyncio.run(asyncio.wait_for(wait(), 60))
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n\r\nGET"])
+def test_a_head_that_stops_is_closed(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """Nothing, or a part of a request, the first or a later one: its connection is not held for ever."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+    assert answered(sent).count(b"HTTP/1.1 200") == sent.count(b"\r\n\r\n")
 
 
 def test_a_request_in_work_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline is the head's: a body that comes later is not cut off by it."""
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
-
-    async def wait() -> bytes:
-        async with listening() as port:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"POST / HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{")
-            await asyncio.sleep(0.2)
-            writer.write(b"}")
-            return await reader.read()
-
-    assert b"HTTP/1.1 200" in asyncio.run(asyncio.wait_for(wait(), 60))
+    head = b"POST / HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+    assert b"HTTP/1.1 200" in answered(head + b"{", b"}")
 
 
 def test_an_idle_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that is gone without a word holds it no longer."""
     monkeypatch.setattr(connection, "IDLE_SECONDS", 0.05)
-
-    async def wait() -> bytes:
-        async with listening() as port:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET / HTTP/1.1\r\n\r\n")
-            return await reader.read()
-
-    assert b"HTTP/1.1 200" in asyncio.run(asyncio.wait_for(wait(), 60))
+    assert b"HTTP/1.1 200" in answered(b"GET / HTTP/1.1\r\n\r\n")
 
 
 def test_a_request_that_lies_there_unread_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from penstock.rollout.course import BLOCK, LEARN
 from penstock.rollout.judge import Bins
 from penstock.rollout.record import Record
 from penstock.spec.rollout import Rollout
-from penstock_function.metrics import Histogram, Metrics, bounds_of
+from penstock_function.metrics import Metrics, Scores
 from penstock_function.package import Package
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,10 +58,9 @@ def test_a_runtimes_page_is_read() -> None:
     ):
         metrics.answered(path, status, 0.003)
     classes = SimpleNamespace(classes=[0, 1])
-    scores = Histogram("penstock_score", "Answers, by score.", bounds_of(cast(Package, classes)))
+    scores = Scores(cast(Package, classes), lambda answer: cast(float, answer["score"]))
     metrics._registry.register(scores)
-    for score in (0.05, 0.1, 0.95):
-        scores.observe(score)
+    scores.add([{"score": score} for score in (0.05, 0.1, 0.95)])
     found = read(metrics.text().decode())
     assert (found.requests, found.errors, found.refusals) == (4, 1, 1)
     assert found.started > 0
