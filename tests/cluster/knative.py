@@ -116,7 +116,10 @@ class Controllers:
             status["url"] = self._lead(found, {**shared[0], "tag": None}, shared=len(shared) > 1)["url"]
         asked = {each.get("revisionName") for each in [*traffic, *status.get("traffic", [])]}
         self._scale(name, created, asked, revisions)
-        status["conditions"] = [_condition("Ready", routed and ready == created)]
+        status["conditions"] = [
+            _condition("Ready", routed and ready == created),
+            _condition("RoutesReady", routed),
+        ]
         self._say(*_SERVING, "services", found, status)
 
     def _latest(self, configuration: Object, service: str) -> str:

@@ -15,7 +15,7 @@ from penstock.targets.kubernetes.api import CONFLICT, Api, Object
 from penstock.targets.kubernetes.live import PATIENCE, LiveNames, watch_of
 from penstock.targets.kubernetes.manifests import Live, Shape
 from penstock.targets.kubernetes.owned import annotation
-from penstock.targets.serverless.platform import Platform, absent
+from penstock.targets.serverless.platform import Platform, absent, all_to, settled
 from penstock.targets.serverless.revisions import Revisions
 
 _KEEPER: Final = "KnativeService"
@@ -75,6 +75,14 @@ class Annotated(LiveNames):
             if _said(self.find(name)) == _said(before):
                 return
         raise crowded(f"the live name of {name}")
+
+    def leads_all_to(self, name: str) -> str | None:
+        """The Knative Revision that gets all requests; None while they are shared, or Knative is not done with what it was told last.
+
+        On KServe the function's own object says it later, and does not say of which of its generations.
+        """
+        found = self._keeper(name)
+        return all_to(settled(found)) if found else None
 
     def _led(self, name: str, now: Object, live: Live) -> Object:
         """The function's object with the traffic that is written."""

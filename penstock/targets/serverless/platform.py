@@ -68,6 +68,20 @@ def all_to(traffic: Iterable[Traffic]) -> str | None:
     return next((each.get("revisionName") for each in traffic if each.get("percent") == 100), None)
 
 
+def settled(service: Object) -> Sequence[Traffic]:
+    """Where requests go by a Service of Knative's, once all that it says is done; empty before."""
+    status = service.get("status", {})
+    seen = status.get("observedGeneration") == service["metadata"]["generation"]
+    routed = condition(service, "RoutesReady").get("status") == "True"
+    return list(status.get("traffic") or []) if seen and routed else []
+
+
+def condition(found: Object, kind: str) -> Mapping[str, Any]:
+    """One of the conditions that an object's status has; empty where it has it not."""
+    conditions = found.get("status", {}).get("conditions") or []
+    return next((each for each in conditions if each["type"] == kind), {})
+
+
 def absent(platform: Platform, name: str) -> TargetError:
     """What is said where a function is not there."""
     return TargetError(f"no function {name} on {platform.title}", next_step="deploy it first", status=404)

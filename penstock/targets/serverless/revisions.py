@@ -6,13 +6,14 @@ https://github.com/knative/specs/blob/main/specs/serving/knative-api-specificati
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from penstock.targets import RevisionStatus, TargetError
 from penstock.targets.kubernetes import manifests, trouble
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.owned import annotation, oldest_first
 from penstock.targets.kubernetes.trouble import Trouble
+from penstock.targets.serverless.platform import condition
 
 KIND: Final = "KnativeRevision"
 RESOURCE: Final = "revisions.serving.knative.dev"
@@ -56,8 +57,8 @@ class Revisions:
 
         deployments = self._api.find("Deployment", _of(revision["metadata"]["name"]))
         found = trouble.of(next(iter(deployments), {}), pods, printed)
-        if found is None and (condition := _condition(revision, "Ready")).get("status") == "False":
-            said = condition.get("message") or condition.get("reason", "it does not say why")
+        if found is None and (ready := condition(revision, "Ready")).get("status") == "False":
+            said = ready.get("message") or ready.get("reason", "it does not say why")
             return Trouble(said, "see the Revision's conditions", lasting=True)
         return found
 
@@ -65,7 +66,7 @@ class Revisions:
         """What is known of a revision; `live`: callers get to it."""
         pods = self._pods(revision["metadata"]["name"])
         staying = [pod for pod in pods if not trouble.is_going(pod)]
-        ready, found = _condition(revision, "Ready").get("status"), None
+        ready, found = condition(revision, "Ready").get("status"), None
         if any(trouble.is_ready(pod) for pod in staying):
             state = "ready"
         elif staying or ready != "True":
@@ -90,8 +91,3 @@ class Revisions:
 def _of(revision: str) -> dict[str, str]:
     """The label of what Knative made for a Revision."""
     return {"serving.knative.dev/revision": revision}
-
-
-def _condition(found: Object, kind: str) -> Mapping[str, Any]:
-    conditions = found.get("status", {}).get("conditions") or []
-    return next((each for each in conditions if each["type"] == kind), {})

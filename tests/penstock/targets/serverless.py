@@ -6,7 +6,7 @@ is one, is in tests/cluster.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -25,11 +25,11 @@ _SERVICE, _REVISION = "serving.knative.dev/service", "serving.knative.dev/revisi
 
 
 class Serverless(Cluster):
-    """See `Cluster`. While they are `behind`, controllers do not follow."""
+    """See `Cluster`. Controllers do not follow what is written of the kinds in which they are `behind`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.behind = False
+        self.behind: Collection[str] = ()
         self._sizes: dict[str, tuple[int, int]] = {}
         self._templates: dict[str, list[Object]] = {}
 
@@ -78,16 +78,23 @@ class Serverless(Cluster):
                 super().delete("KnativeRevision", each["metadata"]["name"])
 
     def _write(self, kind: str, name: str, made: dict[str, Any]) -> dict[str, Any]:
-        super()._write(kind, name, made)
-        if not self.behind:
+        self._store(kind, name, made)
+        if kind not in self.behind:
             self._follow(kind, name)
         return dict(self.get(kind, name) or {})
+
+    def _store(self, kind: str, name: str, made: Object) -> None:
+        """Write an object; it is of another generation if its spec is another."""
+        before = self.get(kind, name)
+        super()._write(kind, name, made)
+        if before is not None and before["spec"] == made["spec"]:
+            made["metadata"]["generation"] = before["metadata"]["generation"]
 
     # -- as the controllers ---------------------------------------------------------------------------------
 
     def catch_up(self) -> None:
         """Have controllers follow what was written."""
-        self.behind = False
+        self.behind = ()
         for kind, name in list(self.objects):
             self._follow(kind, name)
 
@@ -113,7 +120,11 @@ class Serverless(Cluster):
                 for each in found["spec"]["traffic"]
             ]
             names = {"latestCreatedRevisionName": newest, "latestReadyRevisionName": newest}
-            self._say(kind, name, {"url": f"http://{name}", "traffic": traffic, **names})
+            seen = {
+                "observedGeneration": found["metadata"]["generation"],
+                "conditions": [{"type": "RoutesReady", "status": "True"}],
+            }
+            self._say(kind, name, {"url": f"http://{name}", "traffic": traffic, **names, **seen})
 
     def _newest(self, service: str, template: Object) -> str:
         """The Revision of a template; another one for each other template."""
@@ -131,7 +142,7 @@ class Serverless(Cluster):
         return str(name)
 
     def _say(self, kind: str, name: str, status: Object) -> None:
-        super()._write(kind, name, {**self.objects[kind, name], "status": status})
+        self._store(kind, name, {**self.objects[kind, name], "status": status})
 
     # -- as the autoscaler ----------------------------------------------------------------------------------
 

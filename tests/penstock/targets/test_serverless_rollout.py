@@ -5,6 +5,7 @@ The cluster and the platforms' controllers are in memory; tests/cluster has the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -187,13 +188,31 @@ def test_who_is_live_is_told_though_the_platform_is_behind(stage: OnPlatform) ->
         NEW: "ready",
     }.items()
     assert stage.target.serving("shift") == OLD, "it answers in turn"
-    stage.cluster.behind = True
+    stage.cluster.behind = ("InferenceService", "KnativeService")
     promoted = stage.target.steer("shift", "promote")
     assert promoted.live == NEW
     assert promoted.since > told.since
     stage.cluster.catch_up()
     assert stage.shares() == {NEW: 1000}
     assert stage.target.status("shift").live == NEW
+
+
+def test_what_the_platform_said_before_is_not_believed(
+    stage: OnPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That all requests go to the live one, while Knative may be about to share them: the end is when it is done."""
+    stage.cluster.behind = ("KnativeService",)
+    stage.begin()
+    stage.target.steer("shift", "abort")
+
+    def two_looks(_: float) -> Iterator[None]:
+        yield
+        stage.cluster.catch_up()
+        yield
+
+    monkeypatch.setattr(module, "polls", two_looks)
+    stage.target.route("shift", OLD)
+    assert not stage.cluster.behind
 
 
 def test_pods_may_be_none(stage: OnPlatform) -> None:
