@@ -16,9 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from penstock.targets.kubernetes import manifests
+from penstock.targets.kubernetes.owned import annotation
 from tests.kserve import predictor_by, predictor_in, service_of
 
 Object = dict[str, Any]
@@ -30,6 +33,8 @@ _SERVICE = "serving.knative.dev/service"
 _CHANGED = "2026-01-01T00:00:00Z"
 #: Gone, or changed meanwhile: the next look sees it.
 _PASSING = (404, 409)
+#: Answers in a row by which it is known who answers, each by a connection of its own.
+_PROBES = 20
 
 
 @dataclass
@@ -44,6 +49,7 @@ class Controllers:
         self._custom = client.CustomObjectsApi()
         self._core = client.CoreV1Api()
         self._apps = client.AppsV1Api()
+        self._moving = set[str]()
 
     def run(self) -> None:
         """See to all that is there, again and again."""
@@ -114,6 +120,9 @@ class Controllers:
             status["traffic"] = [self._lead(found, each) for each in traffic]
             shared = [each for each in traffic if each["percent"]]
             status["url"] = self._lead(found, {**shared[0], "tag": None}, shared=len(shared) > 1)["url"]
+            routed = len(shared) > 1 or self._followed(
+                name, status["url"], revisions[shared[0]["revisionName"]]
+            )
         asked = {each.get("revisionName") for each in [*traffic, *status.get("traffic", [])]}
         self._scale(name, created, asked, revisions)
         status["conditions"] = [
@@ -164,6 +173,21 @@ class Controllers:
             for each in revisions[name].get("status", {}).get("conditions", [])
         )
 
+    def _followed(self, name: str, url: str, revision: Object) -> bool:
+        """Whether the node has followed a Service that selects others than before; as Knative's controllers do, it asks."""
+        wanted = annotation(revision, manifests.REVISION)
+        for _ in range(_PROBES if name in self._moving else 0):
+            try:
+                answer = httpx.get(
+                    f"{url}/health", headers={"Connection": "close"}, timeout=5, trust_env=False
+                )
+            except httpx.HTTPError:
+                return False
+            if answer.json().get("revision") != wanted:
+                return False
+        self._moving.discard(name)
+        return True
+
     def _lead(self, found: Object, entry: Object, *, shared: bool = False) -> Object:
         """An entry of traffic, with a Service of the cluster in the place of what an ingress would be told; `shared` among all pods."""
         name = "-".join(part for part in (entry.get("tag"), found["metadata"]["name"]) if part)
@@ -182,6 +206,7 @@ class Controllers:
             made = self._core.read_namespaced_service(name, self.namespace)
             if made.spec.selector != selector:
                 patch = {"spec": {"selector": {_REVISION: None, **selector}}}
+                self._moving.add(name)
                 self._core.patch_namespaced_service(name, self.namespace, patch)
         return {**entry, "url": f"http://{made.spec.cluster_ip}"}
 
