@@ -37,6 +37,7 @@ from penstock.host.pool import Pool
 from penstock.host.proxy import METRICS, Proxy
 from penstock.host.state import HostRecord, StateFolder
 from penstock.host.upload import read_body, save_body
+from penstock.host.whole import Whole
 from penstock.rollout.labels import Label
 from penstock.rollout.record import ACTIONS, Action
 from penstock.spec.rollout import Rollout
@@ -45,7 +46,7 @@ _Body = TypeVar("_Body", bound=BaseModel)
 _Handler = Callable[[Request], Awaitable[Response]]
 
 _PROXIED = ("health", "openapi.json", "docs")
-_PREDICT = re.compile(rf"/functions/({NAME.pattern})/predict", re.ASCII)
+_PREDICT = re.compile(rf"/functions/({NAME.pattern})/predict".encode())
 # Below /v2, names and words: nothing that leads elsewhere.
 _INFERENCE = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9_.-]*)*", re.ASCII)
 _MAX_LOG_LINES = 10_000
@@ -102,7 +103,7 @@ class Host:
         )
         self._token = state.token().encode()
 
-    def app(self, *, loopback: bool) -> ASGIApp:
+    def app(self, *, loopback: bool) -> App:
         """The ASGI application; with `loopback` it answers only those who call it by a name of loopback."""
         guard = Middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK_NAMES, www_redirect=False)
         starlette = Starlette(
@@ -113,7 +114,7 @@ class Host:
         )
         port = urlsplit(self._record.url).port
         names = frozenset(f"{name}:{port}".encode() for name in LOOPBACK_NAMES)
-        return _Predictions(starlette, self._proxy, names if loopback else None)
+        return App(starlette, self._proxy, names if loopback else None)
 
     def routes(self) -> list[BaseRoute]:
         """All that it answers."""
@@ -291,37 +292,30 @@ class Host:
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
 
 
-class _Predictions:
-    """Answers `POST /functions/{name}/predict` without the middleware and the router of the app that it stands before.
+class App:
+    """The host's ASGI application, before which most requests of `POST /functions/{name}/predict` are answered.
 
-    With `names` only where the Host header is one of them: that app's guard knows what to make of others.
+    With `names` only where the Host header is one of them: the application's guard knows what to make of others.
     """
 
-    def __init__(self, app: ASGIApp, proxy: Proxy, names: Collection[bytes] | None) -> None:
-        self._app = app
+    def __init__(self, starlette: ASGIApp, proxy: Proxy, names: Collection[bytes] | None) -> None:
+        self._starlette = starlette
         self._proxy = proxy
         self._names = names
 
-    def _asked(self, scope: Scope) -> re.Match[str] | None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return None
-        if self._names is not None:
-            host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-            if host not in self._names:
-                return None
-        return _PREDICT.fullmatch(scope["path"])
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = self._asked(scope)
-        if asked is None:
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope, receive)
-        try:
-            response = await self._proxy.forward(asked[1], "predict", request)
-        except HostError as error:
-            response = await _refuse(request, error)
-        await response(scope, receive, send)
+        await self._starlette(scope, receive, send)
+
+    def take(self, asked: Whole) -> bool:
+        """Answer it, where that needs nothing but a ready process. See `Whole`."""
+        predict = _PREDICT.fullmatch(asked.target)
+        if predict is None:
+            return False
+        if self._names is not None:
+            host = next((value for name, value in asked.headers if name == b"host"), b"")
+            if host not in self._names:
+                return False
+        return self._proxy.take(predict[1].decode("ascii"), asked)
 
 
 def _read(model: type[_Body], body: bytes, expected: str) -> _Body:
@@ -355,18 +349,12 @@ def _malformed(what: str, given: str) -> HostError:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, HostError)
-    headers = error.headers
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    if error.status in (401, 408, 413):
-        # The body was not read to its end: what follows on this connection is not the next request.
-        headers["Connection"] = "close"
-    return JSONResponse({"error": error.message, "next_step": error.next_step}, error.status, headers)
+    return error.response()
 
 
 async def _no_storage(request: Request, error: Exception) -> Response:
     assert isinstance(error, OSError)
-    return await _refuse(request, storage_error(error, f"answering {request.method} {request.url.path}"))
+    return storage_error(error, f"answering {request.method} {request.url.path}").response()
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from starlette.responses import JSONResponse
+
 from penstock.durable import no_room
 from penstock.errors import PenstockError
 
@@ -22,6 +24,16 @@ class HostError(PenstockError):
     def headers(self) -> dict[str, str]:
         """Those of its answer."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+    def response(self) -> JSONResponse:
+        """Its answer."""
+        headers = self.headers
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        if self.status in (401, 408, 413):
+            # The body was not read to its end: what follows on this connection is not the next request.
+            headers["Connection"] = "close"
+        return JSONResponse({"error": self.message, "next_step": self.next_step}, self.status, headers)
 
 
 def storage_error(error: OSError, doing: str) -> HostError:

@@ -70,6 +70,13 @@ class Functions:
         """The process for one request, of the live revision or that one: see `Function.lease`. Raises HostError (404)."""
         return self._get(name).lease(revision, use=use)
 
+    def ready(self, name: str) -> Runner | None:
+        """The process of the live revision, where it answers at once and there is nobody else to ask."""
+        function = self._functions.get(name)
+        if function is None or function.rolling is not None or function.live is None:
+            return None
+        return function.live if function.live.state is State.READY else None
+
     def live(self, name: str) -> str | None:
         """The live revision, None where there is none. Raises HostError (404)."""
         live = self._get(name).live

@@ -21,7 +21,8 @@ from penstock.host.manifest import REQUEST_ID, REVISION_HEADER
 from penstock.host.rolling import Rolling
 from penstock.host.runner import Runner
 from penstock.host.upload import read_body
-from penstock.host.upstream import Answer, Connections, Ended, Headers, TooLarge
+from penstock.host.upstream import Answer, Connections, Ended, Headers, Outcome, TooLarge
+from penstock.host.whole import Whole
 from penstock.rollout.dealt import FAILED, Seen, answer_in
 
 # RFC 9110, 7.6.1: they speak of one connection, not of the message. And Proxy-Connection, which clients still send.
@@ -86,8 +87,8 @@ class Proxy:
             target += b"?" + query
         asked = _Asked(request.method, target, without(request.headers.raw, _NOT_SENT), body)
         predicts = revision is None and request.method == "POST" and _PREDICTS.fullmatch(path)
-        if predicts and asked.request_id is None:
-            asked.headers.append((_REQUEST_ID, secrets.token_hex(16).encode()))
+        if predicts:
+            _with_id(asked.headers)
         if predicts and (rolling := self._functions.rolling(name)) is not None:
             sticky = rolling.course.record.plan.sticky
             return await self._forward_in_rollout(
@@ -96,6 +97,34 @@ class Proxy:
         async with self._functions.lease(name, revision, use=path != METRICS) as runner:
             return _response(await self._ask(name, runner, asked), runner)
 
+    def take(self, name: str, asked: Whole) -> bool:
+        """As `forward` does a request for a prediction, where a ready process and a connection to it are all that it needs.
+
+        See `penstock.host.whole`.
+        """
+        runner = self._functions.ready(name)
+        if runner is None or runner.port is None or len(asked.body) > self._limits.request_bytes:
+            return False
+        headers = _with_id(without(asked.headers, _NOT_SENT))
+
+        def done(outcome: Outcome) -> None:
+            impatience.cancel()
+            runner.used = time.monotonic()
+            runner.went()
+            if isinstance(outcome, Answer):
+                length = (b"content-length", b"%d" % len(outcome.content))
+                asked.answer(outcome.status, [length, *_returned(outcome, runner)], outcome.content)
+            else:
+                refusal = self._fault(name, runner, outcome).response()
+                asked.answer(refusal.status_code, refusal.raw_headers, bytes(refusal.body))
+
+        fail = self._connections.begin(runner.port, "POST", b"/predict", headers, asked.body, done)
+        if fail is None:
+            return False
+        runner.came()
+        impatience = asyncio.get_running_loop().call_later(self._limits.answer_seconds, fail, TimeoutError())
+        return True
+
     async def _ask(self, name: str, runner: Runner, asked: _Asked) -> Answer:
         assert runner.port is not None
         try:
@@ -103,25 +132,29 @@ class Proxy:
                 return await self._connections.ask(
                     runner.port, asked.method, asked.target, asked.headers, asked.body
                 )
-        except TimeoutError:
-            raise HostError(
+        except (TimeoutError, TooLarge, Ended) as error:
+            raise self._fault(name, runner, error) from error
+
+    def _fault(self, name: str, runner: Runner, error: Exception) -> HostError:
+        """What whoever asked is told where there is no answer."""
+        if isinstance(error, TimeoutError):
+            return HostError(
                 504,
                 f"{name} did not answer within {self._limits.answer_seconds:g} s",
                 next_step="send fewer records at once",
-            ) from None
-        except TooLarge:
-            raise HostError(
+            )
+        if isinstance(error, TooLarge):
+            return HostError(
                 502,
                 f"the answer of {name} has more than {self._limits.response_bytes} bytes",
                 next_step="send fewer records at once",
-            ) from None
-        except Ended as error:
-            raise HostError(
-                503,
-                f"{name} ended before it answered: {error}",
-                next_step=f"try again; GET /functions/{name}/logs says what it printed",
-                retry_after=runner.retry_after,
-            ) from error
+            )
+        return HostError(
+            503,
+            f"{name} ended before it answered: {error}",
+            next_step=f"try again; GET /functions/{name}/logs says what it printed",
+            retry_after=runner.retry_after,
+        )
 
     # -- in a rollout ---------------------------------------------------------------------------------------
 
@@ -202,12 +235,25 @@ class _Answered:
 def _response(answer: Answer, runner: Runner) -> Response:
     response = Response(answer.content, answer.status)
     own = [pair for pair in response.raw_headers if pair[0] == b"content-length"]
-    response.raw_headers = [
+    response.raw_headers = [*own, *_returned(answer, runner)]
+    return response
+
+
+def _returned(answer: Answer, runner: Runner) -> Headers:
+    """The headers of an answer that is passed back."""
+    return [
         *without(answer.headers, _NOT_RETURNED),
-        *own,
         (REVISION_HEADER.encode(), runner.revision.encode()),
     ]
-    return response
+
+
+def _with_id(headers: Headers) -> Headers:
+    """The same list; the request has an id now if it had none."""
+    for name, _ in headers:
+        if name == _REQUEST_ID:
+            return headers
+    headers.append((_REQUEST_ID, secrets.token_hex(16).encode()))
+    return headers
 
 
 def without(headers: Sequence[tuple[bytes, bytes]], left_out: frozenset[bytes]) -> Headers:

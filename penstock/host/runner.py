@@ -180,15 +180,23 @@ class Runner:
     @contextmanager
     def asked(self) -> Iterator[None]:
         """One request more is in flight, which waits for the process or is answered by it."""
-        self.in_flight += 1
+        self.came()
         try:
             yield
         finally:
-            self.in_flight -= 1
-            if self.in_flight == 0:
-                self._pool.freed()
-                if self.state is not State.READY:
-                    self._changes.notify()
+            self.went()
+
+    def came(self) -> None:
+        """A request is in flight, until it `went`."""
+        self.in_flight += 1
+
+    def went(self) -> None:
+        """It has its answer, or nobody waits for that."""
+        self.in_flight -= 1
+        if self.in_flight == 0:
+            self._pool.freed()
+            if self.state is not State.READY:
+                self._changes.notify()
 
     @contextmanager
     def heard(self, listener: Heard) -> Iterator[None]:

@@ -24,6 +24,7 @@ from penstock.host.errors import storage_error
 from penstock.host.gateway import config
 from penstock.host.limits import Limits
 from penstock.host.state import HostRecord, StateFolder
+from penstock.host.whole import Application, Whole
 from penstock.processes import birth_of
 
 # A killed host's lock is free at once; one that is ending needs a moment.
@@ -88,9 +89,9 @@ def _serve(
     except OSError as error:
         raise storage_error(error, f"opening {state.root}") from error
     address, port = listeners[0].getsockname()[:2]
-    app: ASGIApp = host.app(loopback=ipaddress.ip_address(address).is_loopback)
+    app = host.app(loopback=ipaddress.ip_address(address).is_loopback)
     server = uvicorn.Config(
-        app if host.gateway is None else by_port(port, app, host.gateway),
+        app if host.gateway is None else ByPort(port, app, host.gateway),
         # The runtime's connection, which bounds the head of a request: the host starts runtimes, so it is there.
         http="penstock_function.connection:Connection",
         lifespan="on",
@@ -107,14 +108,21 @@ def _serve(
         state.record.unlink(missing_ok=True)
 
 
-def by_port(port: int, app: ASGIApp, gateway: ASGIApp) -> ASGIApp:
+class ByPort:
     """The `app` for what came in at that port, and at any other the gateway; which of them it was no client can feign."""
 
-    async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        own = scope["type"] == "lifespan" or scope["server"][1] == port
-        await (app if own else gateway)(scope, receive, send)
+    def __init__(self, port: int, app: Application, gateway: ASGIApp) -> None:
+        self._port = port
+        self._app = app
+        self._gateway = gateway
 
-    return either
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        own = scope["type"] == "lifespan" or scope["server"][1] == self._port
+        await (self._app if own else self._gateway)(scope, receive, send)
+
+    def take(self, asked: Whole) -> bool:
+        """The app takes its own. See `Whole`."""
+        return asked.port == self._port and self._app.take(asked)
 
 
 def _url(listener: socket.socket) -> str:

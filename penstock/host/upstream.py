@@ -32,6 +32,10 @@ class Answer:
     content: bytes = b""
 
 
+#: What comes of a request.
+Outcome = Answer | Exception
+
+
 class Connections:
     """Connections by the port of the process, each for one request at a time. Belongs to the host's event loop.
 
@@ -47,22 +51,54 @@ class Connections:
         """Send a request for `target` to 127.0.0.1:`port`; the whole answer. Raises Ended and TooLarge."""
         loop = asyncio.get_running_loop()
         connection = self._take(port, loop.time())
+        answered: asyncio.Future[Answer] = loop.create_future()
+
+        def done(outcome: Outcome) -> None:
+            if answered.done():  # whoever asked is gone, or out of patience
+                return
+            if isinstance(outcome, Answer):
+                answered.set_result(outcome)
+            else:
+                answered.set_exception(outcome)
+
         try:
             if connection is None:
                 _, connection = await loop.create_connection(
                     lambda: _Connection(self._max_bytes, self._drop), "127.0.0.1", port
                 )
-            answer = await connection.ask(port, method, target, headers, content)
+                if not connection.open:
+                    raise Ended("it closed the connection")
+            connection.ask(port, method, target, headers, content, done)
+            return await answered
         except OSError as error:
             raise Ended(str(error)) from error
         finally:
-            # Also where whoever asked is gone, or out of patience: the answer to come belongs to nobody.
-            if connection is not None and not connection.reusable:
-                connection.close()
-        if connection.reusable:
-            connection.idle_since = loop.time()
-            self._idle.setdefault(port, []).append(connection)
-        return answer
+            if connection is not None:
+                self._leave(connection)
+
+    def begin(
+        self,
+        port: int,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        content: bytes,
+        done: Callable[[Outcome], None],
+    ) -> Callable[[Exception], None] | None:
+        """The same where a connection is open and idle, else None; `done` is called with what comes of it.
+
+        What it gives ends the request with an error.
+        """
+        connection = self._take(port, asyncio.get_running_loop().time())
+        if connection is None:
+            return None
+
+        def leave(outcome: Outcome) -> None:
+            self._leave(connection)
+            done(outcome)
+
+        connection.ask(port, method, target, headers, content, leave)
+        return connection.fail
 
     def close(self) -> None:
         """Close those that are idle."""
@@ -80,6 +116,14 @@ class Connections:
             elif connection.open:
                 return connection
         return None
+
+    def _leave(self, connection: _Connection) -> None:
+        """One has its answer, or the answer to come belongs to nobody."""
+        if connection.reusable:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.setdefault(connection.port, []).append(connection)
+        else:
+            connection.close()
 
     def _close(self, port: int) -> None:
         for connection in self._idle.pop(port, []):
@@ -109,26 +153,35 @@ class _Connection(asyncio.Protocol):
         self._answer = Answer()
         self._chunks: list[bytes] = []
         self._size = 0
-        self._done: asyncio.Future[Answer] | None = None
+        self._done: Callable[[Outcome], None] | None = None
 
     @property
     def open(self) -> bool:
         """Whether the process has not ended it."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, port: int, method: str, target: bytes, headers: Headers, content: bytes) -> Answer:
-        """Send a request; its answer. Raises Ended and TooLarge."""
-        if self._transport is None or not self.open:
-            raise Ended("it closed the connection")
-        self.port, self.reusable = port, False
+    def ask(
+        self,
+        port: int,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        content: bytes,
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """Send a request on an open connection; `done` is called once, with its answer, Ended, TooLarge, or that by which it is failed."""
+        assert self._transport is not None
+        self.port, self.reusable, self._done = port, False, done
         self._head = method == "HEAD"
-        self._done = asyncio.get_running_loop().create_future()
         lines = [b"%s %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n" % (method.encode("ascii"), target, port)]
         lines += [b"%s: %s\r\n" % pair for pair in headers]
         lines.append(b"content-length: %d\r\n\r\n" % len(content))
         # One packet where the body is small.
         self._transport.write(b"".join((*lines, content)))
-        return await self._done
+
+    def fail(self, error: Exception) -> None:
+        """Nobody waits for the answer any more, if it has not come."""
+        self._end(error)
 
     def close(self) -> None:
         """End it at once; what is on its way is lost."""
@@ -142,23 +195,23 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._done is None or self._done.done():  # nobody asked
+        if self._done is None:  # nobody asked
             self.close()
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(Ended(f"its answer is no HTTP: {error}"))
+            self.fail(Ended(f"its answer is no HTTP: {error}"))
 
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False
-        self._fail(Ended(str(error) if error else "it closed the connection"))
+        self.fail(Ended(str(error) if error else "it closed the connection"))
         self._lost(self)
 
     # -- what httptools calls ---------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self._done is None or self._done.done():  # in the same packet as the answer
+        if self._done is None:  # in the same packet as the answer
             self.close()
         self._answer, self._chunks, self._size = Answer(), [], 0
 
@@ -173,7 +226,7 @@ class _Connection(asyncio.Protocol):
     def on_body(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > self._max_bytes:
-            self._fail(TooLarge())
+            self.fail(TooLarge())
         else:
             self._chunks.append(chunk)
 
@@ -182,11 +235,11 @@ class _Connection(asyncio.Protocol):
             self._finish(self._parser.should_keep_alive())
 
     def _finish(self, reusable: bool) -> None:
-        if self._done is not None and not self._done.done():
-            self._answer.content = b"".join(self._chunks)
-            self.reusable = reusable
-            self._done.set_result(self._answer)
+        self._answer.content = b"".join(self._chunks)
+        self.reusable = reusable
+        self._end(self._answer)
 
-    def _fail(self, error: Exception) -> None:
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(error)
+    def _end(self, outcome: Outcome) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(outcome)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from importlib import resources
+from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
@@ -15,11 +17,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock_function import open_inference_http, openapi
-from penstock_function.exchange import Reply, read_body, serve
+from penstock_function.exchange import Reply, begun, headers_of, read_body, serve
 from penstock_function.metrics import CONTENT_TYPE
 from penstock_function.openwhisk import Init, Run
 from penstock_function.records import describe
 from penstock_function.service import MAX_RECORDS, Refusal, Service
+from penstock_function.whole import Whole
 
 # Parsed JSON takes up to 25 times its bytes, so this bounds a request to some 200 MB and a second of work.
 MAX_BODY = 8 * 2**20
@@ -47,6 +50,29 @@ class Predict:
             return Reply(200, answer, rows=logged)
 
         await serve(service, "/predict", scope, send, work)
+
+    def take(self, asked: Whole) -> bool:
+        """Answer a small record that needs no more than the model, as most do. See `penstock_function.whole`."""
+        service = self._service
+        row = service.row_in(asked.body)
+        if row is None:
+            return False
+        call, headers = begun(service, "/predict", asked.headers)
+
+        def done(answer: dict[str, Any] | None) -> None:
+            try:
+                body, rows = service.told(asked.body, answer)
+                reply = Reply(200, body, rows=rows)
+            except Refusal as refusal:
+                call.failed(refusal.kind)
+                reply = Reply.refusing(refusal)
+            except Exception as error:
+                reply = Reply.refusing(call.fault(error))
+            asked.answer(reply.status, headers_of(reply, headers), reply.body)
+            call.answered(reply.status, reply.rows)
+
+        service.batches.add(row, done)
+        return True
 
 
 def _explained(query: bytes) -> bool:
@@ -112,11 +138,30 @@ class Pages:
         return response
 
 
-def build(service: Service) -> ASGIApp:
-    """The ASGI app that serves `service`."""
+class App:
+    """The ASGI app; the calls that matter for speed do not pass through Starlette's routing and middleware, nor most of them through ASGI."""
+
+    def __init__(self, starlette: ASGIApp, predict: Predict, calls: Mapping[str, ASGIApp]) -> None:
+        self._starlette = starlette
+        self._predict = predict
+        self._calls = calls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = None
+        if scope["type"] == "http" and scope["method"] == "POST":
+            call = self._calls.get(scope["path"])
+        await (call or self._starlette)(scope, receive, send)
+
+    def take(self, asked: Whole) -> bool:
+        """See `Predict.take`."""
+        return asked.target == b"/predict" and self._predict.take(asked)
+
+
+def build(service: Service) -> App:
+    """The app that serves `service`."""
     pages = Pages(service)
-    init = Init(service)
-    calls: dict[str, ASGIApp] = {"/predict": Predict(service), "/init": init, "/run": Run(service, init)}
+    init, predict = Init(service), Predict(service)
+    calls: dict[str, ASGIApp] = {"/predict": predict, "/init": init, "/run": Run(service, init)}
     starlette = Starlette(
         routes=[
             *(Route(path, call, methods=["POST"]) for path, call in calls.items()),
@@ -131,10 +176,4 @@ def build(service: Service) -> ASGIApp:
 
     # A path with a slash too many is unknown; a redirect would lead past a proxy's prefix.
     starlette.router.redirect_slashes = False
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        # The calls that matter for speed do not pass through Starlette's routing and middleware.
-        call = calls.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        await (call or starlette)(scope, receive, send)
-
-    return app
+    return App(starlette, predict, calls)

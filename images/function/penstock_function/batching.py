@@ -22,15 +22,23 @@ class Batches(Generic[Row, Answer]):
 
     def __init__(self, score: Callable[[Sequence[Row]], Sequence[Answer]]) -> None:
         self._score = score
-        self._waiting: list[tuple[Row, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Row, Callable[[Answer], None]]] = []
+
+    def add(self, row: Row, done: Callable[[Answer], None]) -> None:
+        """Have one row scored; `done`, which never raises, is called with its answer."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._next)
+        self._waiting.append((row, done))
 
     async def answer(self, row: Row) -> Answer:
         """The answer to one row."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._next)
-        self._waiting.append((row, future))
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def done(answer: Answer) -> None:
+            if not future.done():  # its request was cancelled
+                future.set_result(answer)
+
+        self.add(row, done)
         return await future
 
     def _next(self) -> None:
@@ -38,6 +46,5 @@ class Batches(Generic[Row, Answer]):
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._next)
         answers = self._score([row for row, _ in batch])
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():  # its request was cancelled
-                future.set_result(answer)
+        for (_, done), answer in zip(batch, answers, strict=True):
+            done(answer)

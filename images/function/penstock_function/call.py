@@ -49,13 +49,16 @@ class Call:
             self.failed("client_gone")
             raise
         except Exception as error:
-            # Not the client's doing: the model, a step or this program failed. Say so, and go on serving.
-            logs.failure(f"{self._path[1:]}_failed", error, **dict(self._traced))
-            kind, sentence = "model", f"the model failed: {type(error).__name__}"
-            if isinstance(error, StepError):
-                kind, sentence = "step", str(error)
-            self.failed(kind)
-            raise Refusal(500, kind, sentence) from error
+            raise self.fault(error) from error
+
+    def fault(self, error: Exception) -> Refusal:
+        """It failed by an error that is not the client's doing: the model's, a step's or this program's. What it is told; it goes on serving."""
+        logs.failure(f"{self._path[1:]}_failed", error, **dict(self._traced))
+        kind, sentence = "model", f"the model failed: {type(error).__name__}"
+        if isinstance(error, StepError):
+            kind, sentence = "step", str(error)
+        self.failed(kind)
+        return Refusal(500, kind, sentence)
 
     def failed(self, kind: str) -> None:
         """It got no answer; `kind` as in Refusal."""

@@ -3,19 +3,28 @@
 A head without end would take memory without end, and one that stops would hold its connection for ever. An idle connection ends before
 its client knows, and a request on its way is lost: so it stays for longer than clients keep it. And when the server is told
 to end, a caller that keeps its connection busy is answered once more, and told that it was the last time.
+
+An app that can answer a request without ASGI is shown those that came in one piece first (`penstock_function.whole`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from penstock_function.whole import Take, Whole
 
 MAX_HEAD = 64 * 2**10  # bytes of target and headers; other servers and proxies stop at 8 to 32 KiB
 HEAD_SECONDS = 30.0  # as long as a body may take
 IDLE_SECONDS = 75  # longer than proxies and clients keep one: that they end it loses no request
 _LOOK_SECONDS = 0.01  # until what lies there unread has been read
+REST_SECONDS = (
+    0.005  # that a request waits for its body, before it is begun without: most clients write it at once
+)
+MAX_REST = 64 * 2**10  # of such a body: what is larger may be refused before it comes
 BUSY_SECONDS = 1.0  # since an answer: its caller may be sending the next request at this moment
 
 
@@ -25,11 +34,16 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._in_head = False
-        self._head = 0
+        #: Bytes that came last; that came with the beginning of a head; and after that, until its end.
+        self._piece = self._first = self._head = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._answered = -BUSY_SECONDS
         self._ending = False
         self.timeout_keep_alive = IDLE_SECONDS
+        self._take: Take | None = getattr(self.config.loaded_app, "take", None)
+        #: What has come of the body of a request that is not begun, as it may be taken whole.
+        self._held: list[bytes] | None = None
+        self._rest: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is waited for."""
@@ -41,10 +55,13 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._have_head()
+        self._have_rest()
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that has sent all may still read: what it asked for is answered before the connection ends."""
+        if self._held is not None:
+            self._begin_late()
         cycle = self.cycle
         if cycle is None or cycle.more_body or cycle.response_complete:
             return False
@@ -53,30 +70,50 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Pieces of a head are counted but for the first, which may have been the end of another request."""
+        self._piece = len(data)
         if self._in_head:
-            self._head += len(data)
+            self._head += self._piece
             if self._head > MAX_HEAD:
                 self.send_400_response(f"The head of a request has more than {MAX_HEAD} bytes.")
                 return
         super().data_received(data)
+        if self._held is not None and not self.transport.is_closing():
+            self._await_rest()
         # Most heads come in one piece, and cost no timer.
         if self._in_head and self._deadline is None:
             self._await_head()
 
     def on_message_begin(self) -> None:
-        """A head begins."""
-        super().on_message_begin()
-        self._in_head, self._head = True, 0
+        """A head begins. What uvicorn makes ready for it is made where the app is called."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+        self._in_head, self._first, self._head = True, self._piece, 0
 
     def on_headers_complete(self) -> None:
         """The head is whole. Raises ValueError, which the server answers with a 400, where it is too large."""
         self._in_head = False
         self._have_head()
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
+        # It may be no more than a part of what it came in, but not more than that.
+        if self._first + self._head > MAX_HEAD and self._size() > MAX_HEAD:
             raise ValueError("the head is too large")
-        super().on_headers_complete()
-        if self._ending and self.cycle is not None:
-            self.cycle.keep_alive = False
+        if self._may_be_taken():
+            self._held = []
+        else:
+            self._begin()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        if self._held is None:
+            super().on_body(body)
+        else:
+            self._held.append(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._held is not None:
+            if self._is_taken(self._held):
+                return
+            self._begin_late()
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """When that was is noted."""
@@ -93,9 +130,80 @@ class Connection(HttpToolsProtocol):
         """An idle connection ends at once, a busy one with its next answer, or when it has become idle."""
         self._ending = True
         if self.loop.time() < self._answered + BUSY_SECONDS:
-            self.loop.call_later(BUSY_SECONDS, super().shutdown)
+            self.loop.call_later(BUSY_SECONDS, self._shut_down)
         else:
-            super().shutdown()
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._held is not None:  # it is answered, as any that is in work
+            self._begin_late()
+        super().shutdown()
+
+    def send(self, answer: bytes) -> None:
+        """Send a whole answer; nothing where the client is gone."""
+        if not self.transport.is_closing():
+            self._answers.all_of(answer)
+
+    def _size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _length(self) -> float:
+        """Of the body, as the head has it, which the parser has checked; without end where it comes in chunks."""
+        return next((int(value) for name, value in self.headers if name == b"content-length"), math.inf)
+
+    def _may_be_taken(self) -> bool:
+        """Whether it is asked in the usual way, and nothing of before is still to be answered, or to be read by the client."""
+        return (
+            self._take is not None
+            and (self.cycle is None or self.cycle.response_complete)
+            and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and not self.expect_100_continue
+            and not self.parser.should_upgrade()
+            and not self.flow.write_paused
+        )
+
+    def _is_taken(self, held: list[bytes]) -> bool:
+        keep_alive = self.parser.should_keep_alive() and not self._ending
+        whole = Whole(self, self.url, self.headers, b"".join(held), keep_alive=keep_alive)
+        self._have_rest()
+        before, self.cycle = self.cycle, whole  # type: ignore[assignment] # it has all that uvicorn asks of one
+        assert self._take is not None
+        if self._take(whole):
+            return True
+        self._held, self.cycle = held, before
+        return False
+
+    def _begin(self) -> None:
+        """Have the app called, as uvicorn does."""
+        head = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = head
+        self.scope["headers"] = self.headers
+        super().on_headers_complete()
+        if self._ending and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def _begin_late(self) -> None:
+        """The same, with what has come of the body."""
+        held = self._held or ()
+        self._have_rest()
+        self._begin()
+        for piece in held:
+            super().on_body(piece)
+
+    def _await_rest(self) -> None:
+        """A body that comes apart from its head is small and comes with the next piece, and soon, or the request is one for ASGI."""
+        if self._rest is None and self._length() <= MAX_REST:
+            self._rest = self.loop.call_later(REST_SECONDS, self._begin_late)
+        else:
+            self._begin_late()
+
+    def _have_rest(self) -> None:
+        self._held = None
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
 
     def _await_head(self) -> None:
         self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
@@ -128,6 +236,10 @@ class _InOnePiece:
             self._head = data  # unlike 100 Continue, after which the client is to send more
         else:
             self._transport.write(data)
+
+    def all_of(self, answer: bytes) -> None:
+        """Write an answer that is whole."""
+        self._transport.write(answer)
 
     def flush(self) -> None:
         """Where an answer has no more than its head."""

@@ -103,9 +103,7 @@ async def serve(
     before_reply: Callable[[], None] = lambda: None,
 ) -> None:
     """Send what `work` gives, or `refusing` makes of its refusal; count it under `path`, one of the routes."""
-    traced = [pair for pair in scope["headers"] if pair[0] in _TRACED]
-    headers = [*service.headers, *traced]
-    call = Call(service, path, [(name.decode("ascii"), value.decode("latin-1")) for name, value in traced])
+    call, headers = begun(service, path, scope["headers"])
     try:
         reply = await call.outcome(work)
     except Refusal as refusal:
@@ -122,18 +120,30 @@ async def serve(
     call.answered(reply.status, reply.rows, reply.request_id)
 
 
+def begun(service: Service, path: str, headers: Headers) -> tuple[Call, Headers]:
+    """A request to `path` that has these headers; and those that its answer has whatever it says."""
+    traced = [pair for pair in headers if pair[0] in _TRACED]
+    call = Call(service, path, [(name.decode("ascii"), value.decode("latin-1")) for name, value in traced])
+    return call, [*service.headers, *traced]
+
+
 async def respond(send: Send, reply: Reply, headers: Headers) -> None:
     """Send a reply in one piece, with the service's headers."""
     await send(
         {
             "type": "http.response.start",
             "status": reply.status,
-            "headers": [
-                (b"content-type", reply.kind),
-                (b"content-length", str(len(reply.body)).encode("ascii")),
-                *headers,
-                *reply.headers,
-            ],
+            "headers": headers_of(reply, headers),
         }
     )
     await send({"type": "http.response.body", "body": reply.body})
+
+
+def headers_of(reply: Reply, headers: Headers) -> Headers:
+    """All that a reply is sent with."""
+    return [
+        (b"content-type", reply.kind),
+        (b"content-length", b"%d" % len(reply.body)),
+        *headers,
+        *reply.headers,
+    ]

@@ -154,7 +154,8 @@ class Service:
         self._names: dict[str, Any] = {}
         self._wraps = True
         self.headers: list[tuple[bytes, bytes]] = []
-        self._batches = Batches(self._score_batch)
+        #: Rows of requests that need no more than the model; what an answer is made of, `told` says.
+        self.batches: Batches[Row, dict[str, Any] | None] = Batches(self._score_batch)
 
     @property
     def package(self) -> Package | None:
@@ -275,15 +276,21 @@ class Service:
         Raises:
             Refusal: also 400 when the body is not JSON.
         """
-        if (
-            self._plain is not None
-            and len(body) <= INLINE_BODY
-            and (row := self._plain.read(body)) is not None
-        ):
-            answer = await self._batches.answer(row)
-            if answer is not None:
-                return self._to_json(body, [answer])
-        return await self.work(self.predict_json, body)
+        if (row := self.row_in(body)) is None:
+            return await self.work(self.predict_json, body)
+        return self.told(body, await self.batches.answer(row))
+
+    def row_in(self, body: Body) -> Row | None:
+        """The row of a small body, for `batches`; None where it is no usual record, or needs more than the model."""
+        return None if self._plain is None or len(body) > INLINE_BODY else self._plain.read(body)
+
+    def told(self, body: Body, answer: dict[str, Any] | None) -> tuple[bytes, list[LoggedRow]]:
+        """As `predict_json`, once the body's row was scored in a batch.
+
+        Raises:
+            Refusal: as `predict_json` does, for a row that has no answer.
+        """
+        return self.predict_json(body) if answer is None else self._to_json(body, [answer])
 
     def _score_batch(self, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
         self.metrics.batched(len(rows))
@@ -349,7 +356,7 @@ class Service:
         """
         assert self._plain is not None
         if len(records) == 1 and (row := self._plain.row(records[0])) is not None:
-            answer = await self._batches.answer(row)
+            answer = await self.batches.answer(row)
             if answer is not None:
                 return self._scored(records, [answer])
         return self.score(records)

@@ -231,6 +231,11 @@ class Written(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def pause_reading(self) -> None:
+        """Nothing more is given to the protocol than a test gives it."""
+
+    resume_reading = pause_reading
+
     def is_closing(self) -> bool:
         return self.closed
 

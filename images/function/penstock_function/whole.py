@@ -1,0 +1,66 @@
+"""A request that is whole, answered in one piece: no task, no event and no message of ASGI's is made for it.
+
+An ASGI app that has a method `take(Whole) -> bool` is shown each of them first (`penstock_function.connection`). What it takes it
+answers, at once or later; what it does not take comes to it as ever. `take` raises nothing. For a small model the server is most of
+the work otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+if TYPE_CHECKING:
+    from penstock_function.connection import Connection
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Whole:
+    """A POST request, names of its headers in lower case.
+
+    For uvicorn it is what stands for a request and its answer, its `RequestResponseCycle`: so it has that one's state.
+    """
+
+    more_body = False
+
+    def __init__(
+        self, connection: Connection, target: bytes, headers: Headers, body: bytes, *, keep_alive: bool
+    ) -> None:
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.response_complete = False
+        self.message_event = self
+        self._connection = connection
+
+    @property
+    def port(self) -> int | None:
+        """Of the server, that it came to."""
+        return self._connection.server[1] if self._connection.server else None
+
+    def set(self) -> None:
+        """What uvicorn does to the event of a request once its client is gone."""
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send the answer, once, if its client is still there; its length is among the headers."""
+        self.response_complete = True
+        connection = self._connection
+        if self.disconnected:
+            return
+        lines = [STATUS_LINE[status]]
+        lines += [b"%s: %s\r\n" % pair for pair in (*connection.server_state.default_headers, *headers)]
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines += [b"\r\n", body]
+        connection.send(b"".join(lines))
+        if not self.keep_alive:
+            connection.transport.close()
+        connection.on_response_complete()
+
+
+Take = Callable[[Whole], bool]
