@@ -37,7 +37,7 @@ from penstock.host.pool import Pool
 from penstock.host.proxy import METRICS, Proxy
 from penstock.host.state import HostRecord, StateFolder
 from penstock.host.upload import read_body, save_body
-from penstock.host.whole import Whole
+from penstock.host.whole import Whole, respond
 from penstock.rollout.labels import Label
 from penstock.rollout.record import ACTIONS, Action
 from penstock.spec.rollout import Rollout
@@ -315,7 +315,10 @@ class App:
             host = next((value for name, value in asked.headers if name == b"host"), b"")
             if host not in self._names:
                 return False
-        return self._proxy.take(predict[1].decode("ascii"), asked)
+        name = predict[1].decode("ascii")
+        return self._proxy.take(
+            name, asked.headers, asked.body, asked.answer, lambda error: respond(asked, error.response())
+        )
 
 
 def _read(model: type[_Body], body: bytes, expected: str) -> _Body:

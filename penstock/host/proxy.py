@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.background import BackgroundTask
@@ -22,7 +22,6 @@ from penstock.host.rolling import Rolling
 from penstock.host.runner import Runner
 from penstock.host.upload import read_body
 from penstock.host.upstream import Answer, Connections, Ended, Headers, Outcome, TooLarge
-from penstock.host.whole import Whole
 from penstock.rollout.dealt import FAILED, Seen, answer_in
 
 # RFC 9110, 7.6.1: they speak of one connection, not of the message. And Proxy-Connection, which clients still send.
@@ -97,15 +96,31 @@ class Proxy:
         async with self._functions.lease(name, revision, use=path != METRICS) as runner:
             return _response(await self._ask(name, runner, asked), runner)
 
-    def take(self, name: str, asked: Whole) -> bool:
+    def ready(self, name: str, body: bytes) -> bool:
+        """Whether `take` would do it now."""
+        runner = self._functions.ready(name)
+        return (
+            runner is not None
+            and len(body) <= self._limits.request_bytes
+            and self._connections.idle(runner.port)
+        )
+
+    def take(
+        self,
+        name: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        answered: Callable[[int, Headers, bytes], None],
+        refused: Callable[[HostError], None],
+    ) -> bool:
         """As `forward` does a request for a prediction, where a ready process and a connection to it are all that it needs.
 
-        See `penstock.host.whole`.
+        Whether it does; then one of `answered`, with a status, headers and a body, and `refused` is called once. See
+        `penstock.host.whole`.
         """
         runner = self._functions.ready(name)
-        if runner is None or runner.port is None or len(asked.body) > self._limits.request_bytes:
+        if runner is None or len(body) > self._limits.request_bytes:
             return False
-        headers = _with_id(without(asked.headers, _NOT_SENT))
 
         def done(outcome: Outcome) -> None:
             impatience.cancel()
@@ -113,12 +128,12 @@ class Proxy:
             runner.went()
             if isinstance(outcome, Answer):
                 length = (b"content-length", b"%d" % len(outcome.content))
-                asked.answer(outcome.status, [length, *_returned(outcome, runner)], outcome.content)
+                answered(outcome.status, [length, *_returned(outcome, runner)], outcome.content)
             else:
-                refusal = self._fault(name, runner, outcome).response()
-                asked.answer(refusal.status_code, refusal.raw_headers, bytes(refusal.body))
+                refused(self._fault(name, runner, outcome))
 
-        fail = self._connections.begin(runner.port, "POST", b"/predict", headers, asked.body, done)
+        sent = _with_id(without(headers, _NOT_SENT))
+        fail = self._connections.begin(runner.port, "POST", b"/predict", sent, body, done)
         if fail is None:
             return False
         runner.came()

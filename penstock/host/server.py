@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import uvicorn
 from filelock import FileLock, Timeout
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from penstock import runtimes
 from penstock.durable import write_atomic
@@ -111,7 +111,7 @@ def _serve(
 class ByPort:
     """The `app` for what came in at that port, and at any other the gateway; which of them it was no client can feign."""
 
-    def __init__(self, port: int, app: Application, gateway: ASGIApp) -> None:
+    def __init__(self, port: int, app: Application, gateway: Application) -> None:
         self._port = port
         self._app = app
         self._gateway = gateway
@@ -121,8 +121,8 @@ class ByPort:
         await (self._app if own else self._gateway)(scope, receive, send)
 
     def take(self, asked: Whole) -> bool:
-        """The app takes its own. See `Whole`."""
-        return asked.port == self._port and self._app.take(asked)
+        """Each takes its own. See `Whole`."""
+        return (self._app if asked.port == self._port else self._gateway).take(asked)
 
 
 def _url(listener: socket.socket) -> str:

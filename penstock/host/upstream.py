@@ -78,7 +78,7 @@ class Connections:
 
     def begin(
         self,
-        port: int,
+        port: int | None,
         method: str,
         target: bytes,
         headers: Headers,
@@ -89,7 +89,7 @@ class Connections:
 
         What it gives ends the request with an error.
         """
-        connection = self._take(port, asyncio.get_running_loop().time())
+        connection = self._take(port, asyncio.get_running_loop().time()) if port else None
         if connection is None:
             return None
 
@@ -97,8 +97,16 @@ class Connections:
             self._leave(connection)
             done(outcome)
 
-        connection.ask(port, method, target, headers, content, leave)
+        connection.ask(connection.port, method, target, headers, content, leave)
         return connection.fail
+
+    def idle(self, port: int | None) -> bool:
+        """Whether one to that port is open and can be used."""
+        connections = self._idle.get(port) if port else None
+        if not connections:
+            return False
+        last = connections[-1]
+        return last.open and asyncio.get_running_loop().time() - last.idle_since <= self._idle_seconds
 
     def close(self) -> None:
         """Close those that are idle."""

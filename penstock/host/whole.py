@@ -1,7 +1,7 @@
 """A request that is whole, as the host's server has it (`penstock_function.whole`, beside which the host runs).
 
 An application that has a method `take(Whole) -> bool` is shown each of them first. What it takes it answers, at once or later;
-what it does not take comes to it as ASGI has it. `take` raises nothing.
+what it does not take comes to it as ASGI has it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -20,6 +21,8 @@ class Whole(Protocol):
     @property
     def port(self) -> int | None: ...
     @property
+    def client(self) -> tuple[str, int] | None: ...
+    @property
     def target(self) -> bytes: ...
     @property
     def headers(self) -> Headers: ...
@@ -28,6 +31,11 @@ class Whole(Protocol):
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send the answer, once; nothing where the client is gone."""
+
+
+def respond(asked: Whole, response: Response) -> None:
+    """Send that answer."""
+    asked.answer(response.status_code, response.raw_headers, bytes(response.body))
 
 
 class Application(Protocol):

@@ -169,7 +169,12 @@ class Connection(HttpToolsProtocol):
         self._have_rest()
         before, self.cycle = self.cycle, whole  # type: ignore[assignment] # it has all that uvicorn asks of one
         assert self._take is not None
-        if self._take(whole):
+        try:
+            if self._take(whole):
+                return True
+        except Exception as error:  # the app's fault, and not the client's, as which the parser would have it
+            self.logger.error("Exception in ASGI application", exc_info=error)
+            whole.answer(500, [(b"content-length", b"0"), (b"connection", b"close")], b"")
             return True
         self._held, self.cycle = held, before
         return False

@@ -1,8 +1,7 @@
 """A request that is whole, answered in one piece: no task, no event and no message of ASGI's is made for it.
 
 An ASGI app that has a method `take(Whole) -> bool` is shown each of them first (`penstock_function.connection`). What it takes it
-answers, at once or later; what it does not take comes to it as ever. `take` raises nothing. For a small model the server is most of
-the work otherwise.
+answers, at once or later; what it does not take comes to it as ever. For a small model the server is most of the work otherwise.
 """
 
 from __future__ import annotations
@@ -43,18 +42,25 @@ class Whole:
         """Of the server, that it came to."""
         return self._connection.server[1] if self._connection.server else None
 
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """The address that it came from."""
+        return self._connection.client
+
     def set(self) -> None:
         """What uvicorn does to the event of a request once its client is gone."""
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send the answer, once, if its client is still there; its length is among the headers."""
+        """Send the answer, once, if its client is still there; its length is among the headers, and maybe that it is the last."""
         self.response_complete = True
         connection = self._connection
         if self.disconnected:
             return
         lines = [STATUS_LINE[status]]
         lines += [b"%s: %s\r\n" % pair for pair in (*connection.server_state.default_headers, *headers)]
-        if not self.keep_alive:
+        if (b"connection", b"close") in headers:
+            self.keep_alive = False
+        elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
         lines += [b"\r\n", body]
         connection.send(b"".join(lines))

@@ -22,7 +22,8 @@ from penstock.host.manifest import REQUEST_ID
 # Whatever else a caller sends as its id gets one of ours in its place: it stands in logs and in headers.
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _CHARACTERS: Final = 512  # of what a caller may choose at will
-_SEEN: Final = "penstock.seen"
+#: In the scope of a request: what is known of it.
+SEEN: Final = "penstock.seen"
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Seen:
 
 def seen(scope: Scope) -> Seen:
     """What is known of the request so far."""
-    return cast(Seen, scope[_SEEN])
+    return cast(Seen, scope[SEEN])
 
 
 class AccessLog:
@@ -55,11 +56,39 @@ class AccessLog:
         with suppress(OSError):  # where there is no room for its last lines
             self._files.close()
 
+    def begun(self, headers: Headers) -> Seen:
+        """What is known of a request that comes in: the id that it is called by."""
+        given = headers.get(REQUEST_ID, "")
+        return Seen(given if _ID.fullmatch(given) else uuid.uuid4().hex)
+
+    def ended(
+        self,
+        client: tuple[str, int] | None,
+        method: str,
+        path: bytes,
+        began: float,
+        found: Seen,
+        status: int,
+        size: int,
+    ) -> None:
+        """Write the line of one that has been answered; `began` by `time.perf_counter`."""
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "client": client[0] if client else None,
+            "method": method,
+            "path": path.decode("latin-1")[:_CHARACTERS],
+            "status": status,
+            "bytes": size,
+            "seconds": round(time.perf_counter() - began, 6),
+            **{name: value and value[:_CHARACTERS] for name, value in vars(found).items()},
+        }
+        # JSON in ASCII: no control character of a caller's is one in the log.
+        self._files.emit(logging.makeLogRecord({"msg": json.dumps(line)}))
+
     async def around(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Have `app` answer, give the answer the request's id, and write the line."""
         began = time.perf_counter()
-        given = Headers(scope=scope).get(REQUEST_ID, "")
-        found = Seen(given if _ID.fullmatch(given) else uuid.uuid4().hex)
+        found = self.begun(Headers(scope=scope))
         status, size = 500, 0  # what the server answers where the app raises
 
         async def noting(message: Message) -> None:
@@ -72,21 +101,9 @@ class AccessLog:
             await send(message)
 
         try:
-            await app({**scope, _SEEN: found}, receive, noting)
+            await app({**scope, SEEN: found}, receive, noting)
         finally:
-            client = scope["client"]
-            line = {
-                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "client": client[0] if client else None,
-                "method": scope["method"],
-                "path": scope["raw_path"].decode("latin-1")[:_CHARACTERS],
-                "status": status,
-                "bytes": size,
-                "seconds": round(time.perf_counter() - began, 6),
-                **{name: value and value[:_CHARACTERS] for name, value in vars(found).items()},
-            }
-            # JSON in ASCII: no control character of a caller's is one in the log.
-            self._files.emit(logging.makeLogRecord({"msg": json.dumps(line)}))
+            self.ended(scope["client"], scope["method"], scope["raw_path"], began, found, status, size)
 
 
 class _Files(RotatingFileHandler):

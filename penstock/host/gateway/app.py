@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -22,12 +25,14 @@ from penstock.host.gateway.access_log import AccessLog
 from penstock.host.gateway.callers import Callers
 from penstock.host.gateway.config import PAGES, Config
 from penstock.host.gateway.description import Descriptions, describe
-from penstock.host.gateway.door import PAGE, Door, Gate
+from penstock.host.gateway.door import PAGE, Door, Gate, with_others
 from penstock.host.gateway.keys import Keys
 from penstock.host.gateway.rates import Limiter
 from penstock.host.limits import Limits
+from penstock.host.manifest import REQUEST_ID
 from penstock.host.proxy import Proxy
 from penstock.host.state import StateFolder
+from penstock.host.whole import Whole
 
 # Below /v2, names and words.
 _PAGE: Final = r"/predict|/health|/v2(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*"
@@ -42,7 +47,9 @@ class _Open:
     config: Config
     gate: Gate
     path: re.Pattern[str]
-    doors: dict[str, ASGIApp]
+    doors: dict[str, Door]
+    apps: dict[str, ASGIApp]
+    names: frozenset[str]
     guarded: ASGIApp
 
 
@@ -92,6 +99,30 @@ class Gateway:
         """Close the log."""
         self._log.close()
 
+    def take(self, asked: Whole) -> bool:
+        """Answer a request for a prediction that came whole by a name of the gateway's, where its route's door does. See `Whole`."""
+        now, began = self._open, time.perf_counter()
+        found = now.path.fullmatch(asked.target.decode("latin-1")) if now.doors else None
+        if found is None or found[2] != "/predict" or self._requests >= self._limits.gateway_requests:
+            return False
+        given = Headers(raw=list(asked.headers))
+        # The guard knows patterns, and what to say to the others.
+        if not now.names & {"*", given.get("host", "").split(":")[0]}:
+            return False
+        noted = self._log.begun(given)
+
+        def answer(status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+            self._requests -= 1
+            asked.answer(
+                status, with_others(headers, [(REQUEST_ID.encode(), noted.request_id.encode())]), body
+            )
+            self._log.ended(asked.client, "POST", asked.target, began, noted, status, len(body))
+
+        if not now.doors[found[1]].take(asked, noted, answer):
+            return False
+        self._requests += 1
+        return True
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._log.around(self._open.guarded, scope, receive, send)
 
@@ -103,13 +134,15 @@ class Gateway:
 
             tokens = Tokens(wanted.jwt, self._path.parent)
         gate = Gate(Callers(self.keys, tokens), self._limiter, wanted.limit)
-        doors = {route.path: Door(route, gate, self._proxy).app() for route in wanted.routes}
+        doors = {route.path: Door(route, gate, self._proxy) for route in wanted.routes}
         paths = "|".join(map(re.escape, doors))
         return _Open(
             config=wanted,
             gate=gate,
             path=re.compile(f"({paths})({_PAGE})", re.ASCII),
             doors=doors,
+            names=frozenset(wanted.names),
+            apps={path: door.app() for path, door in doors.items()},
             guarded=TrustedHostMiddleware(self._answer, allowed_hosts=wanted.names, www_redirect=False),
         )
 
@@ -127,7 +160,7 @@ class Gateway:
                     app: ASGIApp = await self._page(raw, request, now)
                 elif now.doors and (found := now.path.fullmatch(raw)):
                     scope[PAGE] = found[2]
-                    app = now.doors[found[1]]
+                    app = now.apps[found[1]]
                 else:
                     raise refusals.not_found()
                 await app(scope, receive, send)

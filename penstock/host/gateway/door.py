@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.host.errors import HostError
 from penstock.host.gateway import refusals
-from penstock.host.gateway.access_log import seen
+from penstock.host.gateway.access_log import SEEN, Seen, seen
 from penstock.host.gateway.callers import KEY_HEADER, Caller, Callers
 from penstock.host.gateway.config import Auth, Route
 from penstock.host.gateway.rates import Bucket, Limiter, Rate, Verdict
@@ -21,6 +21,7 @@ from penstock.host.gateway.refusals import Refused
 from penstock.host.manifest import REQUEST_ID, REVISION_HEADER
 from penstock.host.proxy import Proxy, without
 from penstock.host.upstream import Headers
+from penstock.host.whole import Whole
 
 #: In the scope of a request: the page of the function that it asks for.
 PAGE: Final = "penstock.page"
@@ -32,6 +33,10 @@ _NOT_SAID = (b"x-penstock-", b"x-forwarded-")
 # What pages of other origins may send, and read of an answer.
 _SENT = (KEY_HEADER, "authorization", REQUEST_ID, "traceparent", "inference-header-content-length")
 _READ = ("ratelimit", "ratelimit-policy", "retry-after", REQUEST_ID, REVISION_HEADER, "x-penstock-version")
+
+
+#: Takes a status, headers and a body.
+Answer = Callable[[int, Headers, bytes], None]
 
 
 class Gate:
@@ -88,6 +93,40 @@ class Door:
             expose_headers=_READ,
         )
 
+    def take(self, asked: Whole, noted: Seen, answer: Answer) -> bool:
+        """Answer a request for a prediction that came whole and is let in, where the host does too; see `Proxy.take`.
+
+        Of what is not taken nothing is counted.
+        """
+        route = self._route
+        if route.revision is not None or "POST" not in self._methods.get("/predict", ()):
+            return False
+        scope = {"type": "http", "headers": asked.headers, "client": asked.client, SEEN: noted}
+        request = Request(scope)
+        if route.origins and "origin" in request.headers:
+            return False
+        try:
+            caller = self._gate.identify(route.auth, request)
+            if not (route.opens_to(caller.key) and self._proxy.ready(route.function, asked.body)):
+                return False
+            verdict = self._admit(caller)
+        except Refused:
+            return False
+        said = [(name.lower().encode(), value.encode()) for name, value in verdict.headers]
+
+        def answered(status: int, headers: Headers, body: bytes) -> None:
+            found = (value for name, value in headers if name == REVISION_HEADER.encode())
+            noted.revision = next(found, b"").decode() or None
+            answer(status, with_others(headers, said), body)
+
+        def refused(error: HostError) -> None:
+            noted.error = error.message
+            response = refusals.answer(refusals.behind(error), Request({**scope, "method": "POST"}))
+            answer(response.status_code, with_others(response.raw_headers, said), bytes(response.body))
+
+        noted.route, noted.function = route.path, route.function
+        return self._proxy.take(route.function, _passed(scope, caller), asked.body, answered, refused)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         noted = seen(scope)
@@ -109,9 +148,7 @@ class Door:
         caller = self._gate.identify(self._route.auth, request)
         if not self._route.opens_to(caller.key):
             raise Refused(403, "the key does not open this route", next_step="ask whoever gave it to you")
-        rate = self._route.limit
-        own = [] if rate is None else [Bucket("route", (caller.name, self._route.path), rate)]
-        verdict = self._gate.admit(caller, own)
+        verdict = self._admit(caller)
         try:
             response = await self._passed_on(request, page, caller)
         except HostError as error:
@@ -120,9 +157,20 @@ class Door:
         response.headers.update(dict(verdict.headers))
         return response
 
+    def _admit(self, caller: Caller) -> Verdict:
+        rate = self._route.limit
+        own = [] if rate is None else [Bucket("route", (caller.name, self._route.path), rate)]
+        return self._gate.admit(caller, own)
+
     async def _passed_on(self, request: Request, page: str, caller: Caller) -> Response:
         inner = Request({**request.scope, "headers": _passed(request.scope, caller)}, request.receive)
         return await self._proxy.forward(self._route.function, page[1:], inner, self._route.revision)
+
+
+def with_others(headers: Sequence[tuple[bytes, bytes]], others: Headers) -> Headers:
+    """The headers, with these in the place of their own of those names."""
+    names = {name for name, _ in others}
+    return [*(pair for pair in headers if pair[0] not in names), *others]
 
 
 def _passed(scope: Scope, caller: Caller) -> Headers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -20,6 +20,7 @@ from penstock_function.connection import Connection
 from penstock_function.whole import Headers, Whole
 from tests.images.function.conftest import CARRIERS, Client
 from tests.images.function.test_connection import Written
+from tests.whole import Asked
 
 POST = b"POST /p?a=1 HTTP/1.1\r\nX-A: 1\r\nContent-Length: 2\r\n\r\n{}"
 END = b"POST /p HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
@@ -30,10 +31,13 @@ class App:
 
     def __init__(self, *, takes: bool) -> None:
         self.takes = takes
+        self.fails = False
         self.taken: list[Whole] = []
 
     def take(self, asked: Whole) -> bool:
         """Kept, so that a test can answer it."""
+        if self.fails:
+            raise RuntimeError("it fails")
         if self.takes:
             self.taken.append(asked)
         return self.takes
@@ -196,6 +200,21 @@ def test_the_last_answer_on_a_connection_says_so() -> None:
         on_a_connection(happens)
 
 
+def test_an_app_that_fails_is_not_the_clients_fault(caplog: pytest.LogCaptureFixture) -> None:
+    """500, the connection ends, and the log has why."""
+
+    async def happens(made: Connection, transport: Written, app: App) -> None:
+        app.fails = True
+        made.data_received(POST)
+        (answer,) = transport.pieces
+        assert answer.startswith(b"HTTP/1.1 500 ")
+        assert answer.count(b"connection: close") == 1
+        assert transport.closed
+
+    on_a_connection(happens)
+    assert "it fails" in caplog.text
+
+
 def test_a_server_that_ends_answers_what_has_half_come() -> None:
     """A body on its way is no idle connection."""
 
@@ -240,29 +259,15 @@ def test_nothing_is_written_to_a_client_that_is_gone(lost: bool) -> None:
 # -- the function's ---------------------------------------------------------------------------------------------------
 
 
-class Asked:
-    """A request that came whole, and the answer."""
-
-    port = None
-
-    def __init__(self, target: bytes, headers: Headers, body: bytes) -> None:
-        self.target, self.headers, self.body = target, headers, body
-        self.answers: list[httpx.Response] = []
-
-    def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """Kept."""
-        self.answers.append(httpx.Response(status, headers=list(headers), content=body))
-
-
 def answered_whole(client: Client, body: bytes, headers: Headers = ()) -> httpx.Response | None:
     """The answer past ASGI; None where it is not taken."""
 
     async def ask() -> httpx.Response | None:
         asked = Asked(b"/predict", headers, body)
-        if not build(client.service).take(asked):  # type: ignore[arg-type] # it has all that is asked of one
+        if not build(client.service).take(cast(Whole, asked)):
             return None
-        await until(lambda: asked.answers)
-        return asked.answers[0]
+        status, given, content = await asked.answered()
+        return httpx.Response(status, headers=given, content=content)
 
     return asyncio.run(ask())
 

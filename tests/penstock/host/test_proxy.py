@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -22,6 +22,8 @@ from penstock.host.errors import HostError
 from penstock.host.functions import Functions
 from penstock.host.limits import Limits
 from penstock.host.proxy import Proxy
+from penstock.host.whole import respond
+from tests.whole import Asked
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -35,6 +37,7 @@ class Leased:
     def __init__(self, port: int) -> None:
         self.port = port
         self.used = 0.0
+        self.answers = 0
         self.in_flight = 0
 
     def came(self) -> None:
@@ -63,24 +66,6 @@ class OneFunction:
     async def lease(self, name: str, revision: str | None, *, use: bool) -> AsyncIterator[Leased]:
         """The one there is."""
         yield self.runner
-
-
-class Asked:
-    """A request that came whole, and its answers."""
-
-    port = 1
-    target = b"/functions/shift/predict"
-
-    def __init__(self, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        self.headers = headers
-        self.body = body
-        self.answers = list[tuple[int, list[tuple[bytes, bytes]], bytes]]()
-        self.answered = asyncio.Event()
-
-    def answer(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-        """Kept."""
-        self.answers.append((status, list(headers), body))
-        self.answered.set()
 
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -133,16 +118,22 @@ def take(
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         functions = OneFunction(server.sockets[0].getsockname()[1])
         proxy = Proxy(cast(Functions, functions), limits, Background())
-        asked = Asked(headers, body)
+        asked = Asked(b"/functions/shift/predict", headers, body)
+
+        def is_taken() -> bool:
+            assert proxy.ready("shift", body) == (functions.runner.answers > 0)
+            return proxy.take(
+                "shift", headers, body, asked.answer, lambda error: respond(asked, error.response())
+            )
+
         try:
-            assert not proxy.take("shift", asked)
+            assert not is_taken()
             await proxy.forward("shift", "predict", request())
-            assert proxy.take("shift", asked)
+            functions.runner.answers += 1
+            assert is_taken()
             assert functions.runner.in_flight == 1
-            await asked.answered.wait()
-            await asyncio.sleep(0.01)  # no other follows
+            answered = await asked.answered()
             assert functions.runner.in_flight == 0
-            (answered,) = asked.answers
             return answered
         finally:
             proxy.close()

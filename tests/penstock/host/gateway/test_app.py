@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
@@ -28,6 +29,7 @@ from penstock.host.limits import Limits
 from penstock.host.proxy import Proxy
 from penstock.host.state import StateFolder
 from penstock.host.upload import read_body
+from tests.whole import Asked
 
 ROUTES = """
 [[routes]]
@@ -54,13 +56,43 @@ PARTS = st.lists(
 
 
 class Noting:
-    """What the gateway needs of a proxy: notes what is passed on, and answers as it is told."""
+    """What the gateway needs of a proxy: notes what is passed on, and answers as it is told; what came whole where it is `ready`."""
 
     def __init__(self, limits: Limits) -> None:
         self.passed: list[tuple[str, str, dict[str, str], bytes, str | None]] = []
         self.error: HostError | None = None
         self.hold: asyncio.Event | None = None
         self._limits = limits
+        self.taken = 0
+
+    def ready(self, name: str, body: bytes) -> bool:
+        """Where it would take it."""
+        return len(body) <= self._limits.request_bytes
+
+    def take(
+        self,
+        name: str,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+        answered: Callable[[int, list[tuple[bytes, bytes]], bytes], None],
+        refused: Callable[[HostError], None],
+    ) -> bool:
+        """As `forward`, later."""
+        self.taken += 1
+        request = Request({"type": "http", "headers": headers})
+        self.passed.append((name, "predict", dict(request.headers), body, None))
+
+        async def answer() -> None:
+            if self.hold is not None:
+                await self.hold.wait()
+            if self.error is not None:
+                refused(self.error)
+            else:
+                response = self._answer()
+                answered(response.status_code, response.raw_headers, bytes(response.body))
+
+        self._answering = asyncio.create_task(answer())
+        return True
 
     async def forward(self, name: str, path: str, request: Request, revision: str | None) -> Response:
         """Take the body as a proxy does."""
@@ -70,16 +102,20 @@ class Noting:
             await self.hold.wait()
         if self.error is not None:
             raise self.error
+        return self._answer()
+
+    def _answer(self) -> Response:
         return JSONResponse({"ok": True}, headers={"x-penstock-revision": "v1-0123456789ab"})
 
 
-class Asked:
+class Answered:
     """An answer of the gateway."""
 
-    def __init__(self, messages: list[dict[str, Any]]) -> None:
-        self.status = int(messages[0]["status"])
-        self.headers = {name.decode(): value.decode() for name, value in messages[0]["headers"]}
-        self.body = b"".join(message.get("body", b"") for message in messages[1:])
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status = status
+        self.headers = {name.decode(): value.decode() for name, value in headers}
+        assert len(self.headers) == len(headers)
+        self.body = body
 
     @property
     def json(self) -> Any:
@@ -87,7 +123,9 @@ class Asked:
 
 
 class Stand:
-    """A gateway over `Noting`."""
+    """A gateway over `Noting`, which is shown requests that came `whole`, or none."""
+
+    whole = False
 
     def __init__(self, folder: Path, text: str = ROUTES, limits: Limits | None = None) -> None:
         limits = limits or Limits()
@@ -107,7 +145,7 @@ class Stand:
         body: tuple[bytes, ...] = (b"{}",),
         pause: float = 0.0,
         host: str = "localhost",
-    ) -> Asked:
+    ) -> Answered:
         """Ask as the server hands a request on."""
         left, messages = list(body), []
 
@@ -120,14 +158,21 @@ class Stand:
 
         raw = path.encode()
         given = [("host", host), *(headers or [])]
+        sent = [(name.lower().encode(), value.encode("latin-1")) for name, value in given]
+        comes_whole = len(body) == 1 and not pause and b"content-length" not in dict(sent)
+        if self.whole and method == "POST" and comes_whole:
+            asked = Asked(raw, sent, body[0])
+            if self.gateway.take(asked):
+                return Answered(*await asked.answered())
         scope = {
             "type": "http", "method": method, "path": path, "raw_path": raw, "query_string": b"q=secret", "client": ("192.0.2.7", 1),
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in given],
+            "headers": sent,
         }  # fmt: skip
         await self.gateway(scope, receive, send)
-        return Asked(messages)
+        content = b"".join(message.get("body", b"") for message in messages[1:])
+        return Answered(messages[0]["status"], messages[0]["headers"], content)
 
-    def ask(self, path: str, method: str = "POST", **more: Any) -> Asked:
+    def ask(self, path: str, method: str = "POST", **more: Any) -> Answered:
         return asyncio.run(self.send(path, method, **more))
 
     def lines(self) -> list[dict[str, Any]]:
@@ -135,9 +180,29 @@ class Stand:
         return [json.loads(line) for line in self.log.read_text().split("\n") if line]
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["asgi", "whole"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds either way."""
+    monkeypatch.setattr(Stand, "whole", request.param)
+
+
 @pytest.fixture
 def stand(tmp_path: Path) -> Stand:
     return Stand(tmp_path)
+
+
+def test_usual_requests_are_taken_whole(stand: Stand) -> None:
+    """And none that must be told something else, or that is for another protocol."""
+    assert stand.ask("/v1/delays/predict").status == 200
+    assert stand.proxy.taken == int(stand.whole)
+    for path, more in (
+        ("/v1/delays/v2/models/delays/infer", {}),
+        ("/v1/fares/predict", {}),
+        ("/v1/delays/predict", {"host": "elsewhere"}),
+        ("/v1/delays/predict", {"body": (b"{", b"}")}),
+    ):
+        stand.ask(path, **more)
+    assert stand.proxy.taken == int(stand.whole)
 
 
 @given(
