@@ -37,7 +37,7 @@ from penstock.host.pool import Pool
 from penstock.host.proxy import METRICS, Proxy
 from penstock.host.state import HostRecord, StateFolder
 from penstock.host.upload import read_body, save_body
-from penstock.host.whole import Whole, respond
+from penstock.host.whole import Whole, parts_of
 from penstock.rollout.labels import Label
 from penstock.rollout.record import ACTIONS, Action
 from penstock.spec.rollout import Rollout
@@ -317,7 +317,11 @@ class App:
                 return False
         name = predict[1].decode("ascii")
         return self._proxy.take(
-            name, asked.headers, asked.body, asked.answer, lambda error: respond(asked, error.response())
+            name,
+            asked.headers,
+            asked.body,
+            asked.answer,
+            lambda error: asked.answer(*parts_of(error.response())),
         )
 
 

@@ -22,6 +22,7 @@ from penstock.host.rolling import Rolling
 from penstock.host.runner import Runner
 from penstock.host.upload import read_body
 from penstock.host.upstream import Answer, Connections, Ended, Headers, Outcome, TooLarge
+from penstock.host.whole import Respond
 from penstock.rollout.dealt import FAILED, Seen, answer_in
 
 # RFC 9110, 7.6.1: they speak of one connection, not of the message. And Proxy-Connection, which clients still send.
@@ -96,7 +97,7 @@ class Proxy:
         async with self._functions.lease(name, revision, use=path != METRICS) as runner:
             return _response(await self._ask(name, runner, asked), runner)
 
-    def ready(self, name: str, body: bytes) -> bool:
+    def would_take(self, name: str, body: bytes) -> bool:
         """Whether `take` would do it now."""
         runner = self._functions.ready(name)
         return (
@@ -110,7 +111,7 @@ class Proxy:
         name: str,
         headers: Sequence[tuple[bytes, bytes]],
         body: bytes,
-        answered: Callable[[int, Headers, bytes], None],
+        answered: Respond,
         refused: Callable[[HostError], None],
     ) -> bool:
         """As `forward` does a request for a prediction, where a ready process and a connection to it are all that it needs.

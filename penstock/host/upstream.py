@@ -162,6 +162,8 @@ class _Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._size = 0
         self._done: Callable[[Outcome], None] | None = None
+        #: What the parser found, to be told once it has returned: what is called from within it cannot fail.
+        self._outcome: Outcome | None = None
 
     @property
     def open(self) -> bool:
@@ -189,7 +191,8 @@ class _Connection(asyncio.Protocol):
 
     def fail(self, error: Exception) -> None:
         """Nobody waits for the answer any more, if it has not come."""
-        self._end(error)
+        self._found(error)
+        self._tell()
 
     def close(self) -> None:
         """End it at once; what is on its way is lost."""
@@ -209,7 +212,8 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self.fail(Ended(f"its answer is no HTTP: {error}"))
+            self._found(Ended(f"its answer is no HTTP: {error}"))
+        self._tell()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False
@@ -219,7 +223,7 @@ class _Connection(asyncio.Protocol):
     # -- what httptools calls ---------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        if self._done is None:  # in the same packet as the answer
+        if self._outcome is not None:  # in the same packet as the answer
             self.close()
         self._answer, self._chunks, self._size = Answer(), [], 0
 
@@ -234,7 +238,7 @@ class _Connection(asyncio.Protocol):
     def on_body(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > self._max_bytes:
-            self.fail(TooLarge())
+            self._found(TooLarge())
         else:
             self._chunks.append(chunk)
 
@@ -244,10 +248,21 @@ class _Connection(asyncio.Protocol):
 
     def _finish(self, reusable: bool) -> None:
         self._answer.content = b"".join(self._chunks)
-        self.reusable = reusable
-        self._end(self._answer)
+        if self._found(self._answer):
+            self.reusable = reusable
 
-    def _end(self, outcome: Outcome) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            done(outcome)
+    def _found(self, outcome: Outcome) -> bool:
+        """Whether that is what comes of the request: what is found first does."""
+        if self._outcome is not None:
+            return False
+        self._outcome = outcome
+        return True
+
+    def _tell(self) -> None:
+        outcome, done = self._outcome, self._done
+        if outcome is not None:
+            # An idle connection keeps no answer.
+            self._outcome = self._done = None
+            self._answer, self._chunks = Answer(), []
+            if done is not None:
+                done(outcome)

@@ -6,13 +6,15 @@ what it does not take comes to it as ASGI has it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 Headers = Sequence[tuple[bytes, bytes]]
+#: Takes the status, the headers and the body of an answer.
+Respond = Callable[[int, Headers, bytes], None]
 
 
 class Whole(Protocol):
@@ -33,9 +35,9 @@ class Whole(Protocol):
         """Send the answer, once; nothing where the client is gone."""
 
 
-def respond(asked: Whole, response: Response) -> None:
-    """Send that answer."""
-    asked.answer(response.status_code, response.raw_headers, bytes(response.body))
+def parts_of(response: Response) -> tuple[int, Headers, bytes]:
+    """A response as `answer` takes it."""
+    return response.status_code, response.raw_headers, bytes(response.body)
 
 
 class Application(Protocol):

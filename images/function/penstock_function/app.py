@@ -54,10 +54,10 @@ class Predict:
     def take(self, asked: Whole) -> bool:
         """Answer a small record that needs no more than the model, as most do. See `penstock_function.whole`."""
         service = self._service
+        call, headers = begun(service, "/predict", asked.headers)
         row = service.row_in(asked.body)
         if row is None:
             return False
-        call, headers = begun(service, "/predict", asked.headers)
 
         def done(answer: dict[str, Any] | None) -> None:
             try:

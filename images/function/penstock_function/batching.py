@@ -25,7 +25,7 @@ class Batches(Generic[Row, Answer]):
         self._waiting: list[tuple[Row, Callable[[Answer], None]]] = []
 
     def add(self, row: Row, done: Callable[[Answer], None]) -> None:
-        """Have one row scored; `done`, which never raises, is called with its answer."""
+        """Have one row scored; `done` is called with its answer."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._next)
         self._waiting.append((row, done))
@@ -47,4 +47,8 @@ class Batches(Generic[Row, Answer]):
             asyncio.get_running_loop().call_soon(self._next)
         answers = self._score([row for row, _ in batch])
         for (_, done), answer in zip(batch, answers, strict=True):
-            done(answer)
+            try:
+                done(answer)
+            except Exception as error:  # the others of the batch have their answers all the same
+                told = {"message": "an answer could not be given", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(told)

@@ -33,9 +33,11 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._in_head = False
-        #: Bytes that came last; that came with the beginning of a head; and after that, until its end.
+        self._in_head = self._in_request = False
+        #: Bytes that came last; that came with the beginning of a head; and since then, or since a piece of a body.
         self._piece = self._first = self._head = 0
+        #: Those of a request, to which a trailer adds nothing.
+        self._headers: list[tuple[bytes, bytes]] = []
         self._deadline: asyncio.TimerHandle | None = None
         self._answered = -BUSY_SECONDS
         self._ending = False
@@ -69,15 +71,17 @@ class Connection(HttpToolsProtocol):
         return True
 
     def data_received(self, data: bytes) -> None:
-        """Pieces of a head are counted but for the first, which may have been the end of another request."""
+        """Pieces of a head are counted but for the first, which may have been the end of another request; so is what is no body."""
         self._piece = len(data)
-        if self._in_head:
+        if self._in_request:
             self._head += self._piece
-            if self._head > MAX_HEAD:
-                self.send_400_response(f"The head of a request has more than {MAX_HEAD} bytes.")
-                return
         super().data_received(data)
-        if self._held is not None and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._in_request and self._head > MAX_HEAD:
+            self.send_400_response(f"The head of a request has more than {MAX_HEAD} bytes.")
+            return
+        if self._held is not None:
             self._await_rest()
         # Most heads come in one piece, and cost no timer.
         if self._in_head and self._deadline is None:
@@ -86,7 +90,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins. What uvicorn makes ready for it is made where the app is called."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
-        self._in_head, self._first, self._head = True, self._piece, 0
+        self._in_head, self._in_request, self._first, self._head = True, True, self._piece, 0
 
     def on_headers_complete(self) -> None:
         """The head is whole. Raises ValueError, which the server answers with a 400, where it is too large."""
@@ -95,6 +99,7 @@ class Connection(HttpToolsProtocol):
         # It may be no more than a part of what it came in, but not more than that.
         if self._first + self._head > MAX_HEAD and self._size() > MAX_HEAD:
             raise ValueError("the head is too large")
+        self._head, self._headers, self.headers = 0, self.headers, []
         if self._may_be_taken():
             self._held = []
         else:
@@ -102,6 +107,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
+        self._head = 0
         if self._held is None:
             super().on_body(body)
         else:
@@ -109,6 +115,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        self._in_request = False
         if self._held is not None:
             if self._is_taken(self._held):
                 return
@@ -139,52 +146,51 @@ class Connection(HttpToolsProtocol):
             self._begin_late()
         super().shutdown()
 
-    def send(self, answer: bytes) -> None:
-        """Send a whole answer; nothing where the client is gone."""
-        if not self.transport.is_closing():
-            self._answers.all_of(answer)
-
     def _size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _length(self) -> float:
         """Of the body, as the head has it, which the parser has checked; without end where it comes in chunks."""
-        return next((int(value) for name, value in self.headers if name == b"content-length"), math.inf)
+        return next((int(value) for name, value in self._headers if name == b"content-length"), math.inf)
 
     def _may_be_taken(self) -> bool:
-        """Whether it is asked in the usual way, and nothing of before is still to be answered, or to be read by the client."""
+        """Whether it is asked in the usual way, and nothing of before is still to be answered, or to be read by the client.
+
+        Of a target that is no path uvicorn may make nothing, and what it says to that must be said while it parses.
+        """
         return (
             self._take is not None
+            and self.url.startswith(b"/")
             and (self.cycle is None or self.cycle.response_complete)
             and self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
             and not self.expect_100_continue
             and not self.parser.should_upgrade()
             and not self.flow.write_paused
+            and not self.transport.is_closing()
         )
 
     def _is_taken(self, held: list[bytes]) -> bool:
         keep_alive = self.parser.should_keep_alive() and not self._ending
-        whole = Whole(self, self.url, self.headers, b"".join(held), keep_alive=keep_alive)
-        self._have_rest()
-        before, self.cycle = self.cycle, whole  # type: ignore[assignment] # it has all that uvicorn asks of one
+        whole = Whole(self, self.url, self._headers, b"".join(held), keep_alive=keep_alive)
         assert self._take is not None
         try:
-            if self._take(whole):
-                return True
+            taken = self._take(whole)
         except Exception as error:  # the app's fault, and not the client's, as which the parser would have it
             self.logger.error("Exception in ASGI application", exc_info=error)
             whole.answer(500, [(b"content-length", b"0"), (b"connection", b"close")], b"")
-            return True
-        self._held, self.cycle = held, before
-        return False
+            taken = True
+        if taken:
+            self.cycle = whole  # type: ignore[assignment] # it has all that uvicorn asks of one
+            self._have_rest()
+        return taken
 
     def _begin(self) -> None:
         """Have the app called, as uvicorn does."""
-        head = self.url, self.headers, self.expect_100_continue
+        url, expected = self.url, self.expect_100_continue
         super().on_message_begin()
-        self.url, self.headers, self.expect_100_continue = head
-        self.scope["headers"] = self.headers
+        self.url, self.expect_100_continue = url, expected
+        self.scope["headers"] = self._headers
         super().on_headers_complete()
         if self._ending and self.cycle is not None:
             self.cycle.keep_alive = False
@@ -234,6 +240,8 @@ class _InOnePiece:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
+        if self.is_closing():  # the client is gone
+            return
         if self._head:
             self._transport.write(self._head + data)
             self._head = b""
@@ -242,15 +250,11 @@ class _InOnePiece:
         else:
             self._transport.write(data)
 
-    def all_of(self, answer: bytes) -> None:
-        """Write an answer that is whole."""
-        self._transport.write(answer)
-
     def flush(self) -> None:
         """Where an answer has no more than its head."""
-        if self._head:
+        if self._head and not self.is_closing():
             self._transport.write(self._head)
-            self._head = b""
+        self._head = b""
 
     def close(self) -> None:
         self.flush()

@@ -12,10 +12,9 @@ from starlette.types import Message, Receive, Scope, Send
 from penstock_function.call import TRACED, Call, ClientGoneError
 from penstock_function.prediction_log import Row
 from penstock_function.service import Body, Refusal, Service
+from penstock_function.whole import Headers
 
 BODY_SECONDS = 30.0  # a client that takes longer to send its body is cut off
-
-Headers = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)

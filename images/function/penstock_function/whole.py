@@ -6,6 +6,7 @@ answers, at once or later; what it does not take comes to it as ever. For a smal
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ class Whole:
     """
 
     more_body = False
+    #: For uvicorn to set, once the client is gone: nobody waits for it.
+    message_event = asyncio.Event()
 
     def __init__(
         self, connection: Connection, target: bytes, headers: Headers, body: bytes, *, keep_alive: bool
@@ -34,7 +37,6 @@ class Whole:
         self.keep_alive = keep_alive
         self.disconnected = False
         self.response_complete = False
-        self.message_event = self
         self._connection = connection
 
     @property
@@ -47,23 +49,21 @@ class Whole:
         """The address that it came from."""
         return self._connection.client
 
-    def set(self) -> None:
-        """What uvicorn does to the event of a request once its client is gone."""
-
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send the answer, once, if its client is still there; its length is among the headers, and maybe that it is the last."""
         self.response_complete = True
+        self.body = b""  # the connection keeps this until its next request
         connection = self._connection
-        if self.disconnected:
+        if self.disconnected or connection.transport.is_closing():
             return
-        lines = [STATUS_LINE[status]]
+        lines = [STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status]
         lines += [b"%s: %s\r\n" % pair for pair in (*connection.server_state.default_headers, *headers)]
         if (b"connection", b"close") in headers:
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
         lines += [b"\r\n", body]
-        connection.send(b"".join(lines))
+        connection.transport.write(b"".join(lines))
         if not self.keep_alive:
             connection.transport.close()
         connection.on_response_complete()

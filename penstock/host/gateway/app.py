@@ -36,6 +36,7 @@ from penstock.host.whole import Whole
 
 # Below /v2, names and words.
 _PAGE: Final = r"/predict|/health|/v2(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*"
+_HOST: Final = re.compile(r"([^:]+)(?::[0-9]+)?", re.ASCII)
 # The page may do no more than show itself and call what is described.
 _PAGE_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'"
 
@@ -107,7 +108,8 @@ class Gateway:
             return False
         given = Headers(raw=list(asked.headers))
         # The guard knows patterns, and what to say to the others.
-        if not now.names & {"*", given.get("host", "").split(":")[0]}:
+        host = _HOST.fullmatch(given.get("host", ""))
+        if host is None or not now.names & {"*", host[1]}:
             return False
         noted = self._log.begun(given)
 
@@ -118,10 +120,11 @@ class Gateway:
             )
             self._log.ended(asked.client, "POST", asked.target, began, noted, status, len(body))
 
-        if not now.doors[found[1]].take(asked, noted, answer):
-            return False
         self._requests += 1
-        return True
+        taken = now.doors[found[1]].take(asked, noted, answer)
+        if not taken:
+            self._requests -= 1
+        return taken
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._log.around(self._open.guarded, scope, receive, send)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -21,7 +21,7 @@ from penstock.host.gateway.refusals import Refused
 from penstock.host.manifest import REQUEST_ID, REVISION_HEADER
 from penstock.host.proxy import Proxy, without
 from penstock.host.upstream import Headers
-from penstock.host.whole import Whole
+from penstock.host.whole import Respond, Whole, parts_of
 
 #: In the scope of a request: the page of the function that it asks for.
 PAGE: Final = "penstock.page"
@@ -33,10 +33,6 @@ _NOT_SAID = (b"x-penstock-", b"x-forwarded-")
 # What pages of other origins may send, and read of an answer.
 _SENT = (KEY_HEADER, "authorization", REQUEST_ID, "traceparent", "inference-header-content-length")
 _READ = ("ratelimit", "ratelimit-policy", "retry-after", REQUEST_ID, REVISION_HEADER, "x-penstock-version")
-
-
-#: Takes a status, headers and a body.
-Answer = Callable[[int, Headers, bytes], None]
 
 
 class Gate:
@@ -93,38 +89,41 @@ class Door:
             expose_headers=_READ,
         )
 
-    def take(self, asked: Whole, noted: Seen, answer: Answer) -> bool:
-        """Answer a request for a prediction that came whole and is let in, where the host does too; see `Proxy.take`.
-
-        Of what is not taken nothing is counted.
-        """
+    def take(self, asked: Whole, noted: Seen, answer: Respond) -> bool:
+        """Answer a request for a prediction that came whole, where the host would; see `Proxy.take`. Of others nothing is counted."""
         route = self._route
         if route.revision is not None or "POST" not in self._methods.get("/predict", ()):
             return False
-        scope = {"type": "http", "headers": asked.headers, "client": asked.client, SEEN: noted}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "headers": asked.headers,
+            "client": asked.client,
+            SEEN: noted,
+        }
         request = Request(scope)
         if route.origins and "origin" in request.headers:
             return False
-        try:
-            caller = self._gate.identify(route.auth, request)
-            if not (route.opens_to(caller.key) and self._proxy.ready(route.function, asked.body)):
-                return False
-            verdict = self._admit(caller)
-        except Refused:
+        if not self._proxy.would_take(route.function, asked.body):
             return False
+        noted.route, noted.function = route.path, route.function
+        try:
+            caller, verdict = self._admitted(request)
+        except Refused as error:
+            answer(*parts_of(refusals.answer(error, request)))
+            return True
         said = [(name.lower().encode(), value.encode()) for name, value in verdict.headers]
 
-        def answered(status: int, headers: Headers, body: bytes) -> None:
+        def answered(status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
             found = (value for name, value in headers if name == REVISION_HEADER.encode())
-            noted.revision = next(found, b"").decode() or None
+            noted.revision = next(found, b"").decode("latin-1") or None
             answer(status, with_others(headers, said), body)
 
         def refused(error: HostError) -> None:
             noted.error = error.message
-            response = refusals.answer(refusals.behind(error), Request({**scope, "method": "POST"}))
-            answer(response.status_code, with_others(response.raw_headers, said), bytes(response.body))
+            status, headers, body = parts_of(refusals.answer(refusals.behind(error), request))
+            answer(status, with_others(headers, said), body)
 
-        noted.route, noted.function = route.path, route.function
         return self._proxy.take(route.function, _passed(scope, caller), asked.body, answered, refused)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,10 +144,7 @@ class Door:
             raise refusals.not_found()
         if request.method not in methods:
             raise refusals.not_allowed(methods)
-        caller = self._gate.identify(self._route.auth, request)
-        if not self._route.opens_to(caller.key):
-            raise Refused(403, "the key does not open this route", next_step="ask whoever gave it to you")
-        verdict = self._admit(caller)
+        caller, verdict = self._admitted(request)
         try:
             response = await self._passed_on(request, page, caller)
         except HostError as error:
@@ -157,10 +153,14 @@ class Door:
         response.headers.update(dict(verdict.headers))
         return response
 
-    def _admit(self, caller: Caller) -> Verdict:
+    def _admitted(self, request: Request) -> tuple[Caller, Verdict]:
+        """Whoever sends a request that is let in, and what its answer says of the limits. Raises Refused (401, 403, 429)."""
+        caller = self._gate.identify(self._route.auth, request)
+        if not self._route.opens_to(caller.key):
+            raise Refused(403, "the key does not open this route", next_step="ask whoever gave it to you")
         rate = self._route.limit
         own = [] if rate is None else [Bucket("route", (caller.name, self._route.path), rate)]
-        return self._gate.admit(caller, own)
+        return caller, self._gate.admit(caller, own)
 
     async def _passed_on(self, request: Request, page: str, caller: Caller) -> Response:
         inner = Request({**request.scope, "headers": _passed(request.scope, caller)}, request.receive)

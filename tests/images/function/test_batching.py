@@ -128,6 +128,21 @@ def test_a_batch_is_bounded() -> None:
     assert [row for batch in seen for row in batch] == list(range(2 * MAX_BATCH + 1))
 
 
+def test_an_answer_that_cannot_be_given_harms_no_other() -> None:
+    """The rest of its batch has theirs, and it is told."""
+
+    async def ask() -> tuple[int, list[dict[str, Any]]]:
+        told: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(what))
+        made = Batches(lambda rows: [row + 1 for row in rows])
+        made.add(0, lambda answer: [][answer])
+        return await made.answer(1), told
+
+    answer, (told,) = asyncio.run(ask())
+    assert answer == 2
+    assert isinstance(told["exception"], IndexError)
+
+
 def test_a_request_that_is_given_up_harms_no_other() -> None:
     """Its row is scored with the rest, and its answer dropped."""
 

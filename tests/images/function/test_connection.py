@@ -135,6 +135,24 @@ def test_a_head_within_the_bound_is_read(served: Any) -> None:
         assert client.recv(15) == b"HTTP/1.1 200 OK"
 
 
+def test_a_body_is_no_head(served: Any, right: dict[str, Any]) -> None:
+    """Though it comes with the end of one, and is large."""
+    body = json.dumps([right] * 2000).encode()
+    head = PREDICT + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as client:
+        client.sendall(head[:20])
+        served.popen.send_signal(signal.SIGSTOP)  # so that all the rest lies there when it looks again
+        client.setblocking(False)
+        rest, sent = head[20:] + body, 0
+        with suppress(BlockingIOError):
+            while sent < len(rest):
+                sent += client.send(rest[sent:])
+        client.settimeout(30)
+        served.popen.send_signal(signal.SIGCONT)
+        client.sendall(rest[sent:])
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+
+
 @asynccontextmanager
 async def listening() -> AsyncIterator[int]:
     """A port at which an app that answers 200 listens through the protocol."""

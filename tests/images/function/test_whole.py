@@ -89,6 +89,7 @@ def test_it_is_shown_whole(at: int) -> None:
             assert (asked.target, asked.body) == (b"/p?a=1", b"{}")
             assert list(asked.headers) == [(b"x-a", b"1"), (b"content-length", b"2")]
             asked.answer(201, [(b"content-length", b"2"), (b"x-b", b"2")], b"ok")
+            assert asked.body == b"", "an idle connection keeps none"
         assert transport.pieces == 2 * [b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\nx-b: 2\r\n\r\nok"]
         assert not transport.closed
 
@@ -123,6 +124,36 @@ def test_what_is_not_shown(sent: bytes) -> None:
         made.data_received(sent)
         await until(lambda: any(b" 200 " in piece for piece in transport.pieces))
         assert app.taken == []
+
+    on_a_connection(happens)
+
+
+def test_a_target_that_is_no_path_is_refused_as_ever() -> None:
+    """At once, and not only once its body has come, which may be never."""
+
+    async def happens(made: Connection, transport: Written, app: App) -> None:
+        made.data_received(POST[:-2].replace(b"/p?a=1", b"http://a"))
+        assert transport.pieces[0].startswith(b"HTTP/1.1 400 ")
+        assert transport.closed
+
+    on_a_connection(happens)
+
+
+def test_trailers_are_no_headers() -> None:
+    """A key or a name of a caller is none there (RFC 9110, 6.5.1); and like a head they are bounded, as is what stands beside a chunk."""
+    chunked = POST[:-2].replace(b"Content-Length: 2", b"Transfer-Encoding: chunked") + b"2\r\n{}\r\n"
+
+    async def happens(made: Connection, transport: Written, app: App) -> None:
+        for sent in (b"0\r\nX-Key: a\r\n\r\n", b""):
+            made.data_received(chunked + sent)
+        assert list(app.taken[0].headers) == [(b"x-a", b"1"), (b"transfer-encoding", b"chunked")]
+        app.taken[0].answer(200, [(b"content-length", b"0")], b"")
+        await asyncio.sleep(0.01)
+        made.data_received(b"0\r\nX-Key: ")
+        for _ in range(16):
+            assert not transport.closed
+            made.data_received(b"a" * 4096)
+        assert transport.closed
 
     on_a_connection(happens)
 
@@ -205,7 +236,7 @@ def test_an_app_that_fails_is_not_the_clients_fault(caplog: pytest.LogCaptureFix
 
     async def happens(made: Connection, transport: Written, app: App) -> None:
         app.fails = True
-        made.data_received(POST)
+        made.data_received(POST + POST)
         (answer,) = transport.pieces
         assert answer.startswith(b"HTTP/1.1 500 ")
         assert answer.count(b"connection: close") == 1
@@ -213,6 +244,17 @@ def test_an_app_that_fails_is_not_the_clients_fault(caplog: pytest.LogCaptureFix
 
     on_a_connection(happens)
     assert "it fails" in caplog.text
+
+
+def test_a_status_without_a_name() -> None:
+    """Is passed on as it is."""
+
+    async def happens(made: Connection, transport: Written, app: App) -> None:
+        made.data_received(POST)
+        app.taken[0].answer(799, [(b"content-length", b"0")], b"")
+        assert transport.pieces == [b"HTTP/1.1 799 \r\ncontent-length: 0\r\n\r\n"]
+
+    on_a_connection(happens)
 
 
 def test_a_server_that_ends_answers_what_has_half_come() -> None:

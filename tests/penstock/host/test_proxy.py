@@ -22,7 +22,7 @@ from penstock.host.errors import HostError
 from penstock.host.functions import Functions
 from penstock.host.limits import Limits
 from penstock.host.proxy import Proxy
-from penstock.host.whole import respond
+from penstock.host.whole import parts_of
 from tests.whole import Asked
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -121,9 +121,9 @@ def take(
         asked = Asked(b"/functions/shift/predict", headers, body)
 
         def is_taken() -> bool:
-            assert proxy.ready("shift", body) == (functions.runner.answers > 0)
+            assert proxy.would_take("shift", body) == (functions.runner.answers > 0)
             return proxy.take(
-                "shift", headers, body, asked.answer, lambda error: respond(asked, error.response())
+                "shift", headers, body, asked.answer, lambda error: asked.answer(*parts_of(error.response()))
             )
 
         try:
@@ -152,18 +152,14 @@ def forward(given: Request, answer: Answer, limits: Limits | None = None) -> tup
         response, seen = by_asgi(given, answer, limits)
     except HostError as error:
         whole = take(headers, b"", answer, limits)[0] if error.status in (502, 503, 504) else None
-        if whole not in (None, _parts(error.response())):
+        if whole not in (None, parts_of(error.response())):
             raise AssertionError(whole) from error
         raise
     if not given.scope["query_string"]:
         whole, also = take(headers, seen.partition(b"\r\n\r\n")[2], answer, limits)
-        assert whole == _parts(response)
+        assert whole == parts_of(response)
         assert ID.sub(b"", also) == ID.sub(b"", seen)
     return response, seen
-
-
-def _parts(response: Response) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    return response.status_code, response.raw_headers, bytes(response.body)
 
 
 def by_asgi(given: Request, answer: Answer, limits: Limits) -> tuple[Response, bytes]:

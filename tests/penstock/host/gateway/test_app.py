@@ -65,7 +65,7 @@ class Noting:
         self._limits = limits
         self.taken = 0
 
-    def ready(self, name: str, body: bytes) -> bool:
+    def would_take(self, name: str, body: bytes) -> bool:
         """Where it would take it."""
         return len(body) <= self._limits.request_bytes
 
@@ -256,7 +256,9 @@ def test_what_is_there(stand: Stand, path: str, method: str, status: int) -> Non
         assert method not in asked.headers["allow"]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost:", "localhost:1@evil.example"]
+)
 def test_another_name(stand: Stand, host: str) -> None:
     """On loopback the gateway answers by names of loopback: a browser that was led here gets nothing."""
     assert stand.ask("/v1/delays/predict", host=host).status == 400
