@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING
-
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 if TYPE_CHECKING:
     from penstock_function.connection import Connection
 
 Headers = Sequence[tuple[bytes, bytes]]
+
+_LINES = {each.value: b"HTTP/1.1 %d %s\r\n" % (each, each.phrase.encode()) for each in HTTPStatus}
 
 
 class Whole:
@@ -56,7 +57,7 @@ class Whole:
         connection = self._connection
         if self.disconnected or connection.transport.is_closing():
             return
-        lines = [STATUS_LINE.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        lines = [_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
         lines += [b"%s: %s\r\n" % pair for pair in (*connection.server_state.default_headers, *headers)]
         if (b"connection", b"close") in headers:
             self.keep_alive = False
