@@ -13,8 +13,8 @@ async def main(port: int) -> None:
     settings = Settings(
         host="127.0.0.1",
         http_port=port,
-        grpc_port=port + 1,
-        metrics_port=port + 2,
+        grpc_port=0,  # a free one
+        metrics_port=0,
         parallel_workers=0,
         debug=False,
     )
