@@ -31,7 +31,7 @@ from penstock.targets.serverless.knative import Knative
 from penstock.targets.serverless.kserve import KServe
 from penstock.targets.serverless.live import Annotated
 from penstock.targets.serverless.manifests import check
-from penstock.targets.serverless.platform import Platform, absent
+from penstock.targets.serverless.platform import Platform, absent, all_to
 from penstock.targets.serverless.revisions import Revisions
 from penstock.targets.serverless.rolling import Revised
 
@@ -113,7 +113,7 @@ class ServerlessTarget(RolledOut):
             return
         self._live.change(name, lambda now: moved(now, revision))
         self._live.lead(name)
-        self._await(name, revision, lambda now: self._url_of(now) if self._leads_to(name, revision) else None)
+        self._await(name, revision, lambda now: self._url_of(now) if self._leads_to(now, revision) else None)
 
     def attach(self, name: str) -> None:
         """Events are not declared here. See `Target`."""
@@ -222,9 +222,14 @@ class ServerlessTarget(RolledOut):
     def _look(self, name: str) -> str:
         return f"see what its controller says of it: kubectl -n {self._api.namespace} describe {self._platform.resource} {manifests.object_name(name)}"
 
-    def _leads_to(self, name: str, revision: str) -> bool:
-        known = self._revisions.find(manifests.of_revision(name, revision))
-        return self._live.leads_all_to(name) in {each["metadata"]["name"] for each in known}
+    def _leads_to(self, found: Object, revision: str) -> bool:
+        """Whether the function's object says so, which a rollout goes by, and what Knative keeps of it."""
+        function = manifests.function_of(found) or ""
+        known = {
+            each["metadata"]["name"]
+            for each in self._revisions.find(manifests.of_revision(function, revision))
+        }
+        return {all_to(self._platform.traffic(found)), self._live.leads_all_to(function)} <= known
 
     def _answering(self, name: str, url: str, seconds: float) -> str:
         return revision_in(self._platform.title, name, self._gateway.ask(url, "health", seconds=seconds))

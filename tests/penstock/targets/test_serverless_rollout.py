@@ -215,6 +215,23 @@ def test_what_the_platform_said_before_is_not_believed(
     assert not stage.cluster.behind
 
 
+def test_kserve_has_said_it_too_once_a_function_was_routed(
+    on_kserve: OnPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says of its traffic later than Knative what that does, and a rollout may begin at once."""
+    cluster = on_kserve.cluster
+    cluster.objects["InferenceService", "shift"]["status"]["components"]["predictor"]["traffic"] = []
+
+    def two_looks(_: float) -> Iterator[None]:
+        yield
+        cluster.catch_up()
+        yield
+
+    monkeypatch.setattr(module, "polls", two_looks)
+    on_kserve.target.route("shift", OLD)
+    on_kserve.begin()
+
+
 def test_pods_may_be_none(stage: OnPlatform) -> None:
     """Of either side, at a look, and gone with what they had counted: what was not seen is lost, and nothing is judged by it."""
     stage.cluster.answers[NEW] = stage.cluster.answers[OLD] = lambda: (500, 0.003)
