@@ -99,12 +99,8 @@ class Proxy:
 
     def would_take(self, name: str, body: bytes) -> bool:
         """Whether `take` would do it now."""
-        runner = self._functions.ready(name)
-        return (
-            runner is not None
-            and len(body) <= self._limits.request_bytes
-            and self._connections.idle(runner.port)
-        )
+        found = self._ready(name, body)
+        return found is not None and self._connections.idle(found[1])
 
     def take(
         self,
@@ -119,9 +115,10 @@ class Proxy:
         Whether it does; then one of `answered`, with a status, headers and a body, and `refused` is called once. See
         `penstock.host.whole`.
         """
-        runner = self._functions.ready(name)
-        if runner is None or len(body) > self._limits.request_bytes:
+        found = self._ready(name, body)
+        if found is None:
             return False
+        runner, port = found
 
         def done(outcome: Outcome) -> None:
             impatience.cancel()
@@ -134,12 +131,20 @@ class Proxy:
                 refused(self._fault(name, runner, outcome))
 
         sent = _with_id(without(headers, _NOT_SENT))
-        fail = self._connections.begin(runner.port, "POST", b"/predict", sent, body, done)
+        fail = self._connections.begin(port, "POST", b"/predict", sent, body, done)
         if fail is None:
             return False
         runner.came()
         impatience = asyncio.get_running_loop().call_later(self._limits.answer_seconds, fail, TimeoutError())
         return True
+
+    def _ready(self, name: str, body: bytes) -> tuple[Runner, int] | None:
+        """The process that answers such a request at once, with its port; None where there is none, or the request is not one to answer."""
+        runner = self._functions.ready(name)
+        if runner is None or len(body) > self._limits.request_bytes:
+            return None
+        assert runner.port is not None
+        return runner, runner.port
 
     async def _ask(self, name: str, runner: Runner, asked: _Asked) -> Answer:
         assert runner.port is not None

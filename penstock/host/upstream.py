@@ -78,7 +78,7 @@ class Connections:
 
     def begin(
         self,
-        port: int | None,
+        port: int,
         method: str,
         target: bytes,
         headers: Headers,
@@ -89,7 +89,7 @@ class Connections:
 
         What it gives ends the request with an error.
         """
-        connection = self._take(port, asyncio.get_running_loop().time()) if port else None
+        connection = self._take(port, asyncio.get_running_loop().time())
         if connection is None:
             return None
 
@@ -97,12 +97,12 @@ class Connections:
             self._leave(connection)
             done(outcome)
 
-        connection.ask(connection.port, method, target, headers, content, leave)
+        connection.ask(port, method, target, headers, content, leave)
         return connection.fail
 
-    def idle(self, port: int | None) -> bool:
+    def idle(self, port: int) -> bool:
         """Whether one to that port is open and can be used."""
-        connections = self._idle.get(port) if port else None
+        connections = self._idle.get(port)
         if not connections:
             return False
         last = connections[-1]

@@ -4,7 +4,7 @@ A head without end would take memory without end, and one that stops would hold 
 its client knows, and a request on its way is lost: so it stays for longer than clients keep it. And when the server is told
 to end, a caller that keeps its connection busy is answered once more, and told that it was the last time.
 
-An app that can answer a request without ASGI is shown those that came in one piece first (`penstock_function.whole`).
+An app that can answer a request without ASGI is shown those that are whole first (`penstock_function.whole`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEAD_SECONDS = 30.0  # as long as a body may take
 IDLE_SECONDS = 75  # longer than proxies and clients keep one: that they end it loses no request
 _LOOK_SECONDS = 0.01  # until what lies there unread has been read
 REST_SECONDS = (
-    0.005  # that a request waits for its body, before it is begun without: most clients write it at once
+    0.005  # that a request waits for its body, which most clients write at once, before it is begun
 )
 MAX_REST = 64 * 2**10  # of such a body: what is larger may be refused before it comes
 BUSY_SECONDS = 1.0  # since an answer: its caller may be sending the next request at this moment

@@ -20,6 +20,7 @@ from penstock_function.connection import Connection
 from penstock_function.whole import Headers, Whole
 from tests.images.function.conftest import CARRIERS, Client
 from tests.images.function.test_connection import Written
+from tests.images.function.test_fuzz import scalars
 from tests.whole import Asked
 
 POST = b"POST /p?a=1 HTTP/1.1\r\nX-A: 1\r\nContent-Length: 2\r\n\r\n{}"
@@ -175,16 +176,16 @@ def test_a_body_that_takes_its_time_is_the_apps(pieces: list[bytes], monkeypatch
     on_a_connection(happens)
 
 
-def test_a_large_body_is_not_waited_for() -> None:
+@pytest.mark.parametrize("length", [b"Content-Length: 65537", b"Transfer-Encoding: chunked"])
+def test_a_large_body_is_not_waited_for(length: bytes) -> None:
     """The app may refuse it before it comes; nor is one in chunks, of which nobody knows how many there are."""
-    for length in (b"Content-Length: 65537", b"Transfer-Encoding: chunked"):
 
-        async def happens(made: Connection, transport: Written, app: App) -> None:
-            made.data_received(POST[:-2].replace(b"Content-Length: 2", length))  # noqa: B023
-            assert made.cycle is not None
-            assert app.taken == []
+    async def happens(made: Connection, transport: Written, app: App) -> None:
+        made.data_received(POST[:-2].replace(b"Content-Length: 2", length))
+        assert made.cycle is not None
+        assert app.taken == []
 
-        on_a_connection(happens)
+    on_a_connection(happens)
 
 
 def test_requests_in_one_piece_are_answered_in_turn() -> None:
@@ -205,30 +206,26 @@ def test_requests_in_one_piece_are_answered_in_turn() -> None:
     on_a_connection(happens)
 
 
-def test_the_last_answer_on_a_connection_says_so() -> None:
+@pytest.mark.parametrize(
+    ("sent", "meanwhile"),
+    [(END, lambda _: None), (POST, Connection.eof_received), (POST, Connection.shutdown)],
+    ids=["asked for", "half closed", "server ends"],
+)
+def test_the_last_answer_on_a_connection_says_so(
+    sent: bytes, meanwhile: Callable[[Connection], object]
+) -> None:
     """Where its client wants that, has ended its side, or the server is told to end meanwhile: an answer that is owed is given."""
 
-    async def ends(made: Connection, _: Written) -> None:
-        made.eof_received()
+    async def happens(made: Connection, transport: Written, app: App) -> None:
+        made.data_received(sent)
+        meanwhile(made)
+        assert not transport.closed
+        app.taken[0].answer(200, [(b"content-length", b"2")], b"ok")
+        (answer,) = transport.pieces
+        assert b"\r\nconnection: close\r\n" in answer
+        assert transport.closed
 
-    async def is_told(made: Connection, _: Written) -> None:
-        made.shutdown()
-
-    async def nothing(made: Connection, _: Written) -> None:
-        pass
-
-    for sent, meanwhile in ((END, nothing), (POST, ends), (POST, is_told)):
-
-        async def happens(made: Connection, transport: Written, app: App) -> None:
-            made.data_received(sent)  # noqa: B023
-            await meanwhile(made, transport)  # noqa: B023
-            assert not transport.closed
-            app.taken[0].answer(200, [(b"content-length", b"2")], b"ok")
-            (answer,) = transport.pieces
-            assert b"\r\nconnection: close\r\n" in answer
-            assert transport.closed
-
-        on_a_connection(happens)
+    on_a_connection(happens)
 
 
 def test_an_app_that_fails_is_not_the_clients_fault(caplog: pytest.LogCaptureFixture) -> None:
@@ -314,14 +311,7 @@ def answered_whole(client: Client, body: bytes, headers: Headers = ()) -> httpx.
     return asyncio.run(ask())
 
 
-VALUES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=4),
-    st.sampled_from(sorted(CARRIERS)),
-)
+VALUES = scalars | st.sampled_from(sorted(CARRIERS))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
