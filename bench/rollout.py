@@ -91,7 +91,7 @@ async def _there_and_back(
     url = httpx.URL(str(target.url()))
     assert url.port is not None
     port, body = url.port, json.dumps(record).encode()
-    connections = Connections(2**20, idle_seconds=3.0)
+    connections = Connections(2**20, answer_seconds=60.0, idle_seconds=3.0)
 
     async def call() -> None:
         nonlocal failed

@@ -49,10 +49,10 @@ def median(seen: Sequence[Seen]) -> Seen:
     )
 
 
-def closed(url: str, body: Path, clients: int, seconds: float) -> Seen:
+def closed(url: str, body: Path, clients: int, seconds: float, core: Sequence[str] = CLIENT) -> Seen:
     """Each of `clients` connections sends its next request when its last was answered."""
     command = [
-        *CLIENT,
+        *core,
         "wrk",
         "--threads",
         "1",

@@ -312,8 +312,12 @@ class App:
         if predict is None:
             return False
         if self._names is not None:
-            host = next((value for name, value in asked.headers if name == b"host"), b"")
-            if host not in self._names:
+            for header, value in asked.headers:
+                if header == b"host":
+                    if value not in self._names:
+                        return False
+                    break
+            else:
                 return False
         name = predict[1].decode("ascii")
         return self._proxy.take(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ _NOT_RETURNED = _HOP_BY_HOP | {b"content-length", b"date", b"server"}
 #: A function's page that is read at intervals, whether or not anybody asks the function.
 METRICS = "metrics"
 
-_REQUEST_ID = REQUEST_ID.encode()
+_REQUEST_ID, _REVISION = REQUEST_ID.encode(), REVISION_HEADER.encode()
 
 #: What a rollout deals out: requests for predictions. A path of the Open Inference Protocol that names a version is that one's.
 _PREDICTS = re.compile(r"predict|v2/models/[^/]+/infer")
@@ -67,7 +66,7 @@ class Proxy:
         self._limits = limits
         self._background = background
         # A runtime closes idle connections, though not for half a minute: given up sooner here, none is used as it closes.
-        self._connections = Connections(limits.response_bytes, idle_seconds=3.0)
+        self._connections = Connections(limits.response_bytes, limits.answer_seconds, idle_seconds=3.0)
 
     def close(self) -> None:
         """Close all connections."""
@@ -121,7 +120,6 @@ class Proxy:
         runner, port = found
 
         def done(outcome: Outcome) -> None:
-            impatience.cancel()
             runner.used = time.monotonic()
             runner.went()
             if isinstance(outcome, Answer):
@@ -131,11 +129,9 @@ class Proxy:
                 refused(self._fault(name, runner, outcome))
 
         sent = _with_id(without(headers, _NOT_SENT))
-        fail = self._connections.begin(port, "POST", b"/predict", sent, body, done)
-        if fail is None:
+        if not self._connections.begin(port, "POST", b"/predict", sent, body, done):
             return False
         runner.came()
-        impatience = asyncio.get_running_loop().call_later(self._limits.answer_seconds, fail, TimeoutError())
         return True
 
     def _ready(self, name: str, body: bytes) -> tuple[Runner, int] | None:
@@ -149,10 +145,9 @@ class Proxy:
     async def _ask(self, name: str, runner: Runner, asked: _Asked) -> Answer:
         assert runner.port is not None
         try:
-            async with asyncio.timeout(self._limits.answer_seconds):
-                return await self._connections.ask(
-                    runner.port, asked.method, asked.target, asked.headers, asked.body
-                )
+            return await self._connections.ask(
+                runner.port, asked.method, asked.target, asked.headers, asked.body
+            )
         except (TimeoutError, TooLarge, Ended) as error:
             raise self._fault(name, runner, error) from error
 
@@ -262,10 +257,7 @@ def _response(answer: Answer, runner: Runner) -> Response:
 
 def _returned(answer: Answer, runner: Runner) -> Headers:
     """The headers of an answer that is passed back."""
-    return [
-        *without(answer.headers, _NOT_RETURNED),
-        (REVISION_HEADER.encode(), runner.revision.encode()),
-    ]
+    return [*without(answer.headers, _NOT_RETURNED), (_REVISION, runner.revision.encode())]
 
 
 def _with_id(headers: Headers) -> Headers:
@@ -273,13 +265,16 @@ def _with_id(headers: Headers) -> Headers:
     for name, _ in headers:
         if name == _REQUEST_ID:
             return headers
-    headers.append((_REQUEST_ID, secrets.token_hex(16).encode()))
+    headers.append((_REQUEST_ID, os.urandom(16).hex().encode()))
     return headers
 
 
 def without(headers: Sequence[tuple[bytes, bytes]], left_out: frozenset[bytes]) -> Headers:
-    """The headers, whose names are in lower case, less those left out and those that a Connection header names as its own."""
-    for name, value in headers:
-        if name == b"connection":
-            left_out = left_out.union(token.strip().lower() for token in value.split(b","))
-    return [pair for pair in headers if pair[0] not in left_out]
+    """The headers, whose names are in lower case, less those left out, Connection among them, and those that this names as its own."""
+    kept, named = [], set[bytes]()
+    for pair in headers:
+        if pair[0] not in left_out:
+            kept.append(pair)
+        elif pair[0] == b"connection":
+            named.update(token.strip().lower() for token in pair[1].split(b","))
+    return [pair for pair in kept if pair[0] not in named] if named else kept

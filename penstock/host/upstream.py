@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import httptools
@@ -27,9 +27,9 @@ class TooLarge(Exception):
 class Answer:
     """What a process answered; names of headers in lower case."""
 
-    status: int = 0
-    headers: Headers = field(default_factory=list)
-    content: bytes = b""
+    status: int
+    headers: Headers
+    content: bytes
 
 
 #: What comes of a request.
@@ -39,42 +39,38 @@ Outcome = Answer | Exception
 class Connections:
     """Connections by the port of the process, each for one request at a time. Belongs to the host's event loop.
 
-    An answer may have `max_bytes`; what was idle for more than `idle_seconds` is not used again.
+    An answer may have `max_bytes` and take `answer_seconds`; what was idle for more than `idle_seconds` is not used again.
     """
 
-    def __init__(self, max_bytes: int, idle_seconds: float) -> None:
+    def __init__(self, max_bytes: int, answer_seconds: float, idle_seconds: float) -> None:
         self._max_bytes = max_bytes
+        self._answer_seconds = answer_seconds
         self._idle_seconds = idle_seconds
         self._idle: dict[int, list[_Connection]] = {}
+        #: Those that are asked, by when they were: the first is the first to be late.
+        self._asked: dict[_Connection, float] = {}
+        self._watch: asyncio.TimerHandle | None = None
 
     async def ask(self, port: int, method: str, target: bytes, headers: Headers, content: bytes) -> Answer:
-        """Send a request for `target` to 127.0.0.1:`port`; the whole answer. Raises Ended and TooLarge."""
+        """Send a request for `target` to 127.0.0.1:`port`; the whole answer. Raises Ended, TooLarge and TimeoutError."""
         loop = asyncio.get_running_loop()
-        connection = self._take(port, loop.time())
         answered: asyncio.Future[Answer] = loop.create_future()
 
         def done(outcome: Outcome) -> None:
-            if answered.done():  # whoever asked is gone, or out of patience
+            if answered.done():  # whoever asked is gone
                 return
             if isinstance(outcome, Answer):
                 answered.set_result(outcome)
             else:
                 answered.set_exception(outcome)
 
+        connection = self._take(port) or await self._connect(port)
         try:
-            if connection is None:
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self._max_bytes, self._drop), "127.0.0.1", port
-                )
-                if not connection.open:
-                    raise Ended("it closed the connection")
-            connection.ask(port, method, target, headers, content, done)
+            self._ask(connection, method, target, headers, content, done)
             return await answered
-        except OSError as error:
-            raise Ended(str(error)) from error
-        finally:
-            if connection is not None:
-                self._leave(connection)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
 
     def begin(
         self,
@@ -84,21 +80,13 @@ class Connections:
         headers: Headers,
         content: bytes,
         done: Callable[[Outcome], None],
-    ) -> Callable[[Exception], None] | None:
-        """The same where a connection is open and idle, else None; `done` is called with what comes of it.
-
-        What it gives ends the request with an error.
-        """
-        connection = self._take(port, asyncio.get_running_loop().time())
+    ) -> bool:
+        """The same where a connection is open and idle: whether one is; `done` is called with what comes of it."""
+        connection = self._take(port)
         if connection is None:
-            return None
-
-        def leave(outcome: Outcome) -> None:
-            self._leave(connection)
-            done(outcome)
-
-        connection.ask(port, method, target, headers, content, leave)
-        return connection.fail
+            return False
+        self._ask(connection, method, target, headers, content, done)
+        return True
 
     def idle(self, port: int) -> bool:
         """Whether one to that port is open and can be used."""
@@ -112,10 +100,27 @@ class Connections:
         """Close those that are idle."""
         for port in list(self._idle):
             self._close(port)
+        if self._watch is not None:
+            self._watch.cancel()
 
-    def _take(self, port: int, now: float) -> _Connection | None:
+    async def _connect(self, port: int) -> _Connection:
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: _Connection(port, self._max_bytes, self._told, self._lost), "127.0.0.1", port
+                )
+        except TimeoutError:  # an OSError, too
+            raise
+        except OSError as error:
+            raise Ended(str(error)) from error
+        if not connection.open:
+            raise Ended("it closed the connection")
+        return connection
+
+    def _take(self, port: int) -> _Connection | None:
         """The one that was used last; if even that was idle for long, none, and all of them go."""
-        idle = self._idle.get(port, [])
+        idle = self._idle.get(port)
+        now = asyncio.get_running_loop().time()
         while idle:
             connection = idle.pop()
             if now - connection.idle_since > self._idle_seconds:
@@ -125,8 +130,33 @@ class Connections:
                 return connection
         return None
 
-    def _leave(self, connection: _Connection) -> None:
-        """One has its answer, or the answer to come belongs to nobody."""
+    def _ask(
+        self,
+        connection: _Connection,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        content: bytes,
+        done: Callable[[Outcome], None],
+    ) -> None:
+        self._asked[connection] = asyncio.get_running_loop().time()
+        if self._watch is None:
+            self._look()
+        connection.ask(method, target, headers, content, done)
+
+    def _look(self) -> None:
+        """End what is late. One timer does for all requests, as all may take as long: one for each takes longer than its parser."""
+        loop = asyncio.get_running_loop()
+        self._watch = None
+        for connection, since in list(self._asked.items()):
+            if loop.time() < since + self._answer_seconds:
+                self._watch = loop.call_at(since + self._answer_seconds, self._look)
+                break
+            connection.fail(TimeoutError())
+
+    def _told(self, connection: _Connection) -> None:
+        """One has its answer, or none that it could be asked for another after."""
+        self._asked.pop(connection, None)
         if connection.reusable:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.setdefault(connection.port, []).append(connection)
@@ -137,7 +167,7 @@ class Connections:
         for connection in self._idle.pop(port, []):
             connection.close()
 
-    def _drop(self, connection: _Connection) -> None:
+    def _lost(self, connection: _Connection) -> None:
         """A connection ended: it is not used again, and a process that is gone leaves nothing behind."""
         idle = self._idle.get(connection.port, [])
         if connection in idle:
@@ -149,16 +179,23 @@ class Connections:
 class _Connection(asyncio.Protocol):
     """One connection, and what is parsed of the answer on it. `reusable` once an answer is whole and another may follow."""
 
-    def __init__(self, max_bytes: int, lost: Callable[[_Connection], None]) -> None:
-        self.port = 0
+    def __init__(
+        self,
+        port: int,
+        max_bytes: int,
+        told: Callable[[_Connection], None],
+        lost: Callable[[_Connection], None],
+    ) -> None:
+        self.port = port
         self.idle_since = 0.0
         self.reusable = False
         self._max_bytes = max_bytes
+        self._told = told
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._head = False
-        self._answer = Answer()
+        self._headers: Headers = []
         self._chunks: list[bytes] = []
         self._size = 0
         self._done: Callable[[Outcome], None] | None = None
@@ -172,7 +209,6 @@ class _Connection(asyncio.Protocol):
 
     def ask(
         self,
-        port: int,
         method: str,
         target: bytes,
         headers: Headers,
@@ -181,9 +217,9 @@ class _Connection(asyncio.Protocol):
     ) -> None:
         """Send a request on an open connection; `done` is called once, with its answer, Ended, TooLarge, or that by which it is failed."""
         assert self._transport is not None
-        self.port, self.reusable, self._done = port, False, done
+        self.reusable, self._done = False, done
         self._head = method == "HEAD"
-        lines = [b"%s %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n" % (method.encode("ascii"), target, port)]
+        lines = [b"%s %s HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n" % (method.encode("ascii"), target, self.port)]
         lines += [b"%s: %s\r\n" % pair for pair in headers]
         lines.append(b"content-length: %d\r\n\r\n" % len(content))
         # One packet where the body is small.
@@ -192,7 +228,8 @@ class _Connection(asyncio.Protocol):
     def fail(self, error: Exception) -> None:
         """Nobody waits for the answer any more, if it has not come."""
         self._found(error)
-        self._tell()
+        assert self._outcome is not None
+        self._tell(self._outcome)
 
     def close(self) -> None:
         """End it at once; what is on its way is lost."""
@@ -213,7 +250,8 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._found(Ended(f"its answer is no HTTP: {error}"))
-        self._tell()
+        if self._outcome is not None:
+            self._tell(self._outcome)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.reusable = False
@@ -225,15 +263,14 @@ class _Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._outcome is not None:  # in the same packet as the answer
             self.close()
-        self._answer, self._chunks, self._size = Answer(), [], 0
+        self._headers, self._chunks, self._size = [], [], 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._answer.headers.append((name.lower(), value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._answer.status = self._parser.get_status_code()
         if self._head:  # the parser would wait for the body that the header speaks of
-            self._finish(False)
+            self._finish(self._parser.get_status_code(), reusable=False)
 
     def on_body(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -243,26 +280,25 @@ class _Connection(asyncio.Protocol):
             self._chunks.append(chunk)
 
     def on_message_complete(self) -> None:
-        if self._answer.status >= 200:  # before it there may be others, for information
-            self._finish(self._parser.should_keep_alive())
+        status = self._parser.get_status_code()
+        if status >= 200:  # before it there may be others, for information
+            self._finish(status, self._parser.should_keep_alive())
 
-    def _finish(self, reusable: bool) -> None:
-        self._answer.content = b"".join(self._chunks)
-        if self._found(self._answer):
+    def _finish(self, status: int, reusable: bool) -> None:
+        if self._outcome is None:
+            self._outcome = Answer(status, self._headers, b"".join(self._chunks))
             self.reusable = reusable
 
-    def _found(self, outcome: Outcome) -> bool:
-        """Whether that is what comes of the request: what is found first does."""
-        if self._outcome is not None:
-            return False
-        self._outcome = outcome
-        return True
+    def _found(self, error: Exception) -> None:
+        """What is found first is what comes of the request."""
+        if self._outcome is None:
+            self._outcome = error
 
-    def _tell(self) -> None:
-        outcome, done = self._outcome, self._done
-        if outcome is not None:
-            # An idle connection keeps no answer.
-            self._outcome = self._done = None
-            self._answer, self._chunks = Answer(), []
-            if done is not None:
-                done(outcome)
+    def _tell(self, outcome: Outcome) -> None:
+        done = self._done
+        # An idle connection keeps no answer.
+        self._outcome = self._done = None
+        self._headers, self._chunks = [], []
+        if done is not None:
+            self._told(self)
+            done(outcome)

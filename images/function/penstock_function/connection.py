@@ -50,12 +50,15 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is waited for."""
         super().connection_made(transport)
+        self._send = transport.write
         self._answers = _InOnePiece(transport)
         self.transport = self._answers  # type: ignore[assignment] # it has all that uvicorn calls
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         self._have_head()
         self._have_rest()
         super().connection_lost(exc)
@@ -95,7 +98,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole. Raises ValueError, which the server answers with a 400, where it is too large."""
         self._in_head = False
-        self._have_head()
+        if self._deadline is not None:
+            self._have_head()
         # It may be no more than a part of what it came in, but not more than that.
         if self._first + self._head > MAX_HEAD and self._size() > MAX_HEAD:
             raise ValueError("the head is too large")
@@ -122,16 +126,43 @@ class Connection(HttpToolsProtocol):
             self._begin_late()
         super().on_message_complete()
 
-    def on_response_complete(self) -> None:
-        """When that was is noted."""
-        self._answers.flush()
-        super().on_response_complete()
-        self._answered = self.loop.time()
+    def answer(self, whole: bytes, *, last: bool) -> None:
+        """Send the answer to what was taken, as a whole; after the `last` the connection ends."""
+        self._send(whole)
+        if last:
+            self.transport.close()
+        self._next()
 
-    def timeout_keep_alive_handler(self) -> None:
+    def on_response_complete(self) -> None:
+        """uvicorn has answered."""
+        self._answers.flush()
+        self._next()
+
+    def _next(self) -> None:
+        """The next request is waited for, or begun if it is there. When that was is noted."""
+        self._answered = self.loop.time()
+        if self.timeout_keep_alive_task is None or self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+            if self.flow.read_paused:
+                self.flow.resume_reading()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """One timer does for all requests of a connection: to set one for each takes longer than to parse it."""
+
+    def timeout_keep_alive_handler(self, looked: bool = False) -> None:
         """An idle connection ends, but for one whose next request lies there unread, as the machine was busy: that is looked for first."""
-        ended = super().timeout_keep_alive_handler
-        self.timeout_keep_alive_task = self.loop.call_later(_LOOK_SECONDS, ended)
+        self.timeout_keep_alive_task = None
+        if self._in_head or self._held is not None or not self.cycle.response_complete:
+            return  # it is set again with the answer
+        left = self._answered + self.timeout_keep_alive - self.loop.time()
+        if left <= 0 and looked:
+            super().timeout_keep_alive_handler()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                max(left, _LOOK_SECONDS), self.timeout_keep_alive_handler, left <= 0
+            )
 
     def shutdown(self) -> None:
         """An idle connection ends at once, a busy one with its next answer, or when it has become idle."""
@@ -182,7 +213,9 @@ class Connection(HttpToolsProtocol):
             taken = True
         if taken:
             self.cycle = whole  # type: ignore[assignment] # it has all that uvicorn asks of one
-            self._have_rest()
+            self._held = None
+            if self._rest is not None:
+                self._have_rest()
         return taken
 
     def _begin(self) -> None:

@@ -64,10 +64,7 @@ class Whole:
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
         lines += [b"\r\n", body]
-        connection.transport.write(b"".join(lines))
-        if not self.keep_alive:
-            connection.transport.close()
-        connection.on_response_complete()
+        connection.answer(b"".join(lines), last=not self.keep_alive)
 
 
 Take = Callable[[Whole], bool]

@@ -28,7 +28,7 @@ from penstock.host.function import Function
 from penstock.host.libraries import Libraries
 from penstock.host.limits import MIB
 from penstock.host.limits import Limits as HostLimits
-from penstock.host.openwhisk.entities import Action, Limits
+from penstock.host.openwhisk.entities import MAX_TIMEOUT, Action, Limits
 from penstock.host.pool import Pool
 from penstock.host.runner import Runner
 from penstock.host.state import StateFolder
@@ -81,7 +81,7 @@ class Actions:
         self._limits = limits
         self._background = background
         self._functions: dict[str, Function] = {}
-        self._connections = Connections(MAX_RESULT, idle_seconds=3.0)
+        self._connections = Connections(MAX_RESULT, MAX_TIMEOUT / 1000, idle_seconds=3.0)
         # The start of a runner at which its process was initialised.
         self._begun: WeakKeyDictionary[Runner, int] = WeakKeyDictionary()
         self._beginning: WeakKeyDictionary[Runner, asyncio.Lock] = WeakKeyDictionary()

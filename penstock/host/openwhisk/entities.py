@@ -21,6 +21,8 @@ KIND: Final = "blackbox"
 #: OpenWhisk's own bounds, in bytes.
 MAX_CODE: Final = 48 * 2**20
 MAX_PARAMETERS: Final = 2**20
+#: In milliseconds.
+MAX_TIMEOUT: Final = 300_000
 
 _VERSION = r"^\d{1,9}\.\d{1,9}\.\d{1,9}$"
 
@@ -37,7 +39,7 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    timeout: int = Field(default=60_000, ge=100, le=300_000)
+    timeout: int = Field(default=60_000, ge=100, le=MAX_TIMEOUT)
     memory: int = Field(default=256, ge=128, le=2048)
     logs: int = Field(default=10, ge=0, le=10)
 

@@ -202,10 +202,28 @@ def test_a_request_in_work_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
     assert b"HTTP/1.1 200" in answered(head + b"{", b"}")
 
 
-def test_an_idle_connection_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that is gone without a word holds it no longer."""
-    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.05)
-    assert b"HTTP/1.1 200" in answered(b"GET / HTTP/1.1\r\n\r\n")
+@pytest.mark.parametrize("also", [b"", b"\r\n"], ids=["nothing", "no request"])
+def test_an_idle_connection_ends(monkeypatch: pytest.MonkeyPatch, also: bytes) -> None:
+    """A client that is gone without a word holds it no longer, nor does what a parser passes over."""
+    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.5)
+    assert b"HTTP/1.1 200" in answered(b"GET / HTTP/1.1\r\n\r\n", also)
+
+
+def test_a_busy_connection_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is idle from its last answer on, not from its first."""
+    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.8)
+    requests = 7
+    assert answered(*requests * [b"GET / HTTP/1.1\r\n\r\n"]).count(b"HTTP/1.1 200") == requests
+
+
+@pytest.mark.parametrize("rest", [(), (b"{}",)], ids=["never", "later"])
+def test_a_body_after_its_answer_holds_no_connection(
+    monkeypatch: pytest.MonkeyPatch, rest: tuple[bytes, ...]
+) -> None:
+    """The app answers before it has come, if it comes: the connection is idle all the same."""
+    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.5)
+    head = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n"
+    assert answered(b"GET / HTTP/1.1\r\n\r\n", head, *rest).count(b"HTTP/1.1 200") == 2
 
 
 def test_a_request_that_lies_there_unread_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,14 +41,19 @@ class Server:
 Scenario = Callable[[Server, Connections], Awaitable[None]]
 
 
-def play(scenario: Scenario, *answers: bytes | None, idle_seconds: float = 3.0) -> None:
+def play(
+    scenario: Scenario,
+    *answers: bytes | None,
+    answer_seconds: float = 20.0,
+    idle_seconds: float = 3.0,
+) -> None:
     """Run a scenario against a server that answers so."""
 
     async def run() -> None:
         there = Server(*answers)
         server = await asyncio.start_server(there.serve, "127.0.0.1", 0)
         there.port = server.sockets[0].getsockname()[1]
-        connections = Connections(1000, idle_seconds)
+        connections = Connections(1000, answer_seconds, idle_seconds)
         try:
             async with asyncio.timeout(20):
                 await scenario(there, connections)
@@ -143,6 +148,30 @@ def test_whoever_gives_up_ends_the_connection() -> None:
         assert server.connections == 2
 
     play(scenario, b"", OK)
+
+
+def test_an_answer_that_is_late() -> None:
+    """Each request has the same time for its answer, from when it was sent, whatever became of those before it."""
+
+    async def scenario(server: Server, connections: Connections) -> None:
+        loop = asyncio.get_running_loop()
+        ends: list[float] = []
+
+        async def late(pause: float) -> None:
+            await asyncio.sleep(pause)
+            began = loop.time()
+            with pytest.raises(TimeoutError):
+                await ask(server, connections)
+            ends.append(loop.time() - began)
+
+        assert (await ask(server, connections)).content == b"ok"
+        await asyncio.gather(late(0.1), late(0.2))
+        assert min(ends) >= 0.3 - 0.001  # the loop counts in milliseconds
+        assert server.connections == 2
+        assert (await ask(server, connections)).content == b"ok"
+        assert server.connections == 3
+
+    play(scenario, OK, b"", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no", OK, answer_seconds=0.3)
 
 
 @pytest.mark.parametrize(
