@@ -32,6 +32,8 @@ class Answer:
     content: bytes
 
 
+_CONNECT_SECONDS = 5.0  # on the same machine, to a process that listens
+
 #: What comes of a request.
 Outcome = Answer | Exception
 
@@ -69,7 +71,8 @@ class Connections:
             self._ask(connection, method, target, headers, content, done)
             return await answered
         except asyncio.CancelledError:
-            connection.close()
+            if answered.cancelled():  # else it is idle by now, or another's
+                connection.close()
             raise
 
     def begin(
@@ -100,17 +103,15 @@ class Connections:
         """Close those that are idle."""
         for port in list(self._idle):
             self._close(port)
-        if self._watch is not None:
-            self._watch.cancel()
 
     async def _connect(self, port: int) -> _Connection:
         try:
-            async with asyncio.timeout(self._answer_seconds):
+            async with asyncio.timeout(_CONNECT_SECONDS):
                 _, connection = await asyncio.get_running_loop().create_connection(
                     lambda: _Connection(port, self._max_bytes, self._told, self._lost), "127.0.0.1", port
                 )
-        except TimeoutError:  # an OSError, too
-            raise
+        except TimeoutError:
+            raise Ended(f"it took no connection within {_CONNECT_SECONDS:g} s") from None
         except OSError as error:
             raise Ended(str(error)) from error
         if not connection.open:
@@ -139,20 +140,24 @@ class Connections:
         content: bytes,
         done: Callable[[Outcome], None],
     ) -> None:
+        connection.ask(method, target, headers, content, done)
         self._asked[connection] = asyncio.get_running_loop().time()
         if self._watch is None:
             self._look()
-        connection.ask(method, target, headers, content, done)
 
     def _look(self) -> None:
-        """End what is late. One timer does for all requests, as all may take as long: one for each takes longer than its parser."""
+        """End the first request where it is late, and look again when the next may be.
+
+        One timer does for all, as all may take as long: to set one for each takes longer than to parse its answer.
+        """
         loop = asyncio.get_running_loop()
         self._watch = None
-        for connection, since in list(self._asked.items()):
-            if loop.time() < since + self._answer_seconds:
-                self._watch = loop.call_at(since + self._answer_seconds, self._look)
-                break
-            connection.fail(TimeoutError())
+        for connection, since in self._asked.items():
+            end = since + self._answer_seconds
+            self._watch = loop.call_at(end, self._look)  # before anybody is told, who may ask anew
+            if end <= loop.time():
+                connection.fail(TimeoutError())
+            break
 
     def _told(self, connection: _Connection) -> None:
         """One has its answer, or none that it could be asked for another after."""
@@ -227,9 +232,7 @@ class _Connection(asyncio.Protocol):
 
     def fail(self, error: Exception) -> None:
         """Nobody waits for the answer any more, if it has not come."""
-        self._found(error)
-        assert self._outcome is not None
-        self._tell(self._outcome)
+        self._tell(self._outcome or error)
 
     def close(self) -> None:
         """End it at once; what is on its way is lost."""

@@ -57,8 +57,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
+        super()._unset_keepalive_if_required()
         self._have_head()
         self._have_rest()
         super().connection_lost(exc)

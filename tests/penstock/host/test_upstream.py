@@ -150,6 +150,33 @@ def test_whoever_gives_up_ends_the_connection() -> None:
     play(scenario, b"", OK)
 
 
+def test_whoever_gives_up_once_it_is_answered_ends_nothing() -> None:
+    """The connection is another's by then."""
+
+    async def scenario(server: Server, connections: Connections) -> None:
+        loop = asyncio.get_running_loop()
+        other: asyncio.Future[object] = loop.create_future()
+
+        def between() -> None:  # the answer is there, and the task that asked has not seen it
+            assert connections.begin(server.port, "POST", b"/", [], b"{}", other.set_result)
+            asked.cancel()
+
+        told = connections._told
+        connections._told = lambda it: (
+            told(it),
+            loop.call_soon(between),
+            setattr(connections, "_told", told),
+        )  # type: ignore[assignment]
+        asked = asyncio.create_task(ask(server, connections))
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        outcome = await other
+        assert isinstance(outcome, Answer)
+        assert (outcome.content, server.connections) == (b"ok", 1)
+
+    play(scenario, OK, OK)
+
+
 def test_an_answer_that_is_late() -> None:
     """Each request has the same time for its answer, from when it was sent, whatever became of those before it."""
 
