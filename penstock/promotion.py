@@ -151,7 +151,9 @@ class Promotion:
         if champion is None:
             return None
         self._target.prepare()
-        status = self._stepped()
+        status = self._status()
+        if status and status.serving:  # else no rollout goes on beside it
+            status = self._stepped()
         rollout, serving = (status.rollout, status.serving) if status else (None, None)
         if status and rollout and not rollout.over and serving and serving.version == champion.version:
             return Live(serving.version, serving.revision, status.url)
@@ -252,7 +254,7 @@ class Promotion:
     def _move(self, wanted: Version, package: str, since: str | None = None) -> Live:
         """Make it the champion and live; `since` where it is live already, by a rollout."""
         revision = self._put(package)
-        before = self._now(wanted)
+        before, routed = self._now(wanted), False
         try:
             self._registry.set_alias(self._pipeline, CHAMPION, wanted.version)
             same = before.serving is not None and before.serving.revision == revision
@@ -262,6 +264,7 @@ class Promotion:
             if before.challenger:
                 self._registry.drop_alias(self._pipeline, CHALLENGER)
             # The live pointer comes last: where it names the revision, all before it was done.
+            routed = True
             self._target.route(self._function, revision)
             answers = self._target.serving(self._function)
             if answers != revision:
@@ -270,7 +273,7 @@ class Promotion:
                     next_step="see the function's log: penstock logs " + self._function,
                 )
         except Exception as error:  # whatever it was: what served before must serve again
-            left = self._restore(wanted, before)
+            left = self._restore(wanted, before, routed)
             if not isinstance(error, TargetError):
                 raise
             raise DeployError(
@@ -311,14 +314,16 @@ class Promotion:
                 return None
             raise
 
-    def _restore(self, wanted: Version, before: _Before) -> str:
-        """Undo each step of `_move`, whatever becomes of the others; says what serves now."""
+    def _restore(self, wanted: Version, before: _Before, routed: bool) -> str:
+        """Undo each step of `_move`, whatever becomes of the others, also where the live name was perhaps `routed`; says what serves now."""
         pipeline, registry = self._pipeline, self._registry
         # The live pointer first, as callers wait for it.
         steps: list[Callable[[], None]] = []
         if before.serving is not None:
             revision = before.serving.revision
             steps.append(lambda: self._target.route(self._function, revision))
+        elif routed:
+            steps.append(lambda: self._target.remove(self._function))
         if before.challenger:
             steps.append(lambda: registry.set_alias(pipeline, CHALLENGER, wanted.version))
         kept = {tag: wanted.tags[tag] for tag in (REGISTER_PATH, PROMOTED_AT) if tag in wanted.tags}

@@ -121,6 +121,8 @@ class Server:
         self.feeds: dict[str, dict[str, dict[str, Any]]] = {"alarms/alarm": {}, "messaging/kafkaFeed": {}}
         #: What next requests get instead: (method, or method and path, answer), the first that fits a request.
         self.faults: list[tuple[str, Response]] = []
+        #: What answers the next request of a method and path in the server's place.
+        self.replaced: dict[str, Callable[[], Response]] = {}
         self.seen: list[tuple[str, str]] = []
         #: So many requests are done, the last of which nobody gets the answer to; then the server is away. None: it stays.
         self.requests_left: int | None = None
@@ -189,6 +191,8 @@ class Server:
                 if fault[0] in (request.method, f"{request.method} {path}"):
                     self.faults.remove(fault)
                     return fault[1]
+            if (instead := self.replaced.pop(f"{request.method} {path}", None)) is not None:
+                return await asyncio.to_thread(instead)
             answer = await asyncio.to_thread(handle, request)
             if self.requests_left is not None:
                 self.requests_left -= 1
@@ -219,9 +223,16 @@ class Server:
         if request.path_params["package"] not in self.packages:
             return missing()
         path = path_of(request)
-        code = len(body_of(request).get("exec", {}).get("code", ""))
+        executed = body_of(request).get("exec", {})
+        code = len(executed.get("code", ""))
         if code > 48 * 2**20:
             return refusal(413, f"Entity code too large: {code}")
+        if self.limits["allowedKinds"] and executed.get("kind") not in (None, *self.limits["allowedKinds"]):
+            return refusal(403, f"action kind '{executed['kind']}' not allowed")
+        if "components" in executed:
+            inner = [each.split("/", 2)[2] for each in executed["components"]]
+            if not inner or path in inner or not all(each in self.actions for each in inner):
+                return refusal(400, "Sequence component does not exist.")
         return self._put(
             self.actions, path, request, {"limits": {"memory": 256, "timeout": 60000, "logs": 10}}
         )

@@ -14,7 +14,7 @@ from penstock.intervals import Interval
 from penstock.record import Failure, RunState
 from penstock.results import GateResult, State
 from penstock.rollout.record import RolloutStatus
-from penstock.targets import TriggerStatus
+from penstock.targets import Activity, TriggerStatus
 
 _RUN_STATE = "interrupted: the process of a run in a terminal was killed before it could end the run"
 
@@ -105,6 +105,9 @@ class PipelineAnswer(Part):
     url: str | None = Field(description="the live function; null where none answers")
     web: str | None = Field(description="where others ask it by its own secret; null where nobody does")
     triggers: list[TriggerStatus] = Field(description="what starts it on events, by the target's names")
+    activity: Activity | None = Field(
+        description="what it was asked last, where the target keeps records of that"
+    )
     serving: str | None = Field(description="the version that the target serves; null where none answers")
     target: str = Field(
         description="'answers'; 'idle': it answers once a process is started for it; or why the target does not"

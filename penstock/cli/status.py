@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from penstock.registry import Registry
     from penstock.rollout.record import RolloutStatus
     from penstock.settings import Settings
-    from penstock.targets import Status
+    from penstock.targets import Activity, Status
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,7 +53,7 @@ def _pipeline(name: str, here: Settings, kept: Runs, registry: Registry) -> Pipe
         declared = project.pipeline(name, here)
     except PenstockError as error:
         fault = str(error)
-    live, target = _live(name, declared, here)
+    live, target, activity = _live(name, declared, here)
     newest = next(iter(kept.all(name)), None)
     return PipelineAnswer(
         name=name,
@@ -63,6 +63,7 @@ def _pipeline(name: str, here: Settings, kept: Runs, registry: Registry) -> Pipe
         url=live.url if live else None,
         web=live.web if live else None,
         triggers=list(live.triggers) if live else [],
+        activity=activity,
         serving=live.serving.version if live and live.serving else None,
         target=target,
         rollout=_rollout(live) if live else None,
@@ -84,18 +85,26 @@ def _champion(name: str, registry: Registry) -> ChampionAnswer | None:
     )
 
 
-def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[Status | None, str]:
-    """The function on its target where one is live, and how the target is."""
+def _live(name: str, declared: Pipeline | None, here: Settings) -> tuple[Status | None, str, Activity | None]:
+    """The function on its target where one is live, how the target is, and what it was asked last where that is on record."""
     from penstock.spec.function import Function
-    from penstock.targets import TargetError, open_target
+    from penstock.targets import Recording, TargetError, open_target
 
     where = declared.function if declared else Function()
     function = declared.function_name if declared else name
     try:
-        found = open_target(where, here.host_state).status(function)
+        target = open_target(where, here.host_state)
+        found = target.status(function)
+        activity = target.activity(function) if isinstance(target, Recording) else None
     except TargetError as error:
-        return None, "answers" if error.status == 404 else str(error)
+        return None, "answers" if error.status == 404 else str(error), None
+    return *_stands(name, found), activity
+
+
+def _stands(name: str, found: Status) -> tuple[Status | None, str]:
     live = found.serving
+    if live is None and found.live is not None:
+        return None, f"{found.live} is live, and not all of it is there; to do: penstock reconcile {name}"
     if live is None:
         return None, "answers"
     if live.state == "idle" and live.error is None:
@@ -188,9 +197,15 @@ def _show(pipeline: PipelineAnswer, console: Console) -> None:
         console.print(f"  web       {pipeline.web}", soft_wrap=True)
     for trigger in pipeline.triggers:
         state = "" if trigger.active else " [yellow]off[/]"
+        fault = f" [yellow]last time: {escape(trigger.fault)}[/]" if trigger.fault else ""
         console.print(
-            f"  trigger   {trigger.name} by {trigger.feed or 'whoever fires it'}{state}", soft_wrap=True
+            f"  trigger   {trigger.name} by {trigger.feed or 'whoever fires it'}{state}{fault}",
+            soft_wrap=True,
         )
+    if (asked := pipeline.activity) is not None:
+        took = f"{asked.p50_ms:g} ms p50, {asked.p99_ms:g} ms p99"
+        ended = f"{asked.failed} failed, {asked.refused} refused"
+        console.print(f"  asked     {asked.requests} times since {asked.since[:19]} UTC: {ended}; {took}")
     rolled = pipeline.rollout
     # One that was promoted is history once the registry says so, too.
     promoting = rolled is not None and rolled.state == "promoted" and rolled.version == pipeline.serving

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,13 +45,33 @@ class RevisionStatus(BaseModel):
 
 
 class TriggerStatus(BaseModel):
-    """What starts a function on events: its name on the target, whose `feed` fires it (None: anybody), and whether it is on."""
+    """What starts a function on events: its name on the target, whose `feed` fires it (None: anybody), and whether it is on.
+
+    `fault` is why its last event did not come to the function, which whoever fires it is not told.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     feed: str | None
     active: bool
+    fault: str | None = None
+
+
+class Activity(BaseModel):
+    """What a function was asked last, as its platform has it on record: `requests` from `since` (ISO 8601, UTC) on.
+
+    `failed` of them, and `refused` as something was wrong with a record; half of them took up to `p50_ms`, and 99 of 100 `p99_ms`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    requests: int
+    since: str
+    failed: int
+    refused: int
+    p50_ms: float
+    p99_ms: float
 
 
 class Status(BaseModel):
@@ -133,6 +153,14 @@ class Target(Protocol):
 
     def remove(self, name: str) -> None:
         """Take the function and all its revisions away; a function that is not there is no error."""
+
+
+@runtime_checkable
+class Recording(Protocol):
+    """A target whose platform keeps a record of each request."""
+
+    def activity(self, name: str) -> Activity | None:
+        """What the function was asked last; None where it was asked nothing. Raises TargetError."""
 
 
 _TARGETS: Final = {

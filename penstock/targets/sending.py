@@ -68,10 +68,10 @@ def _readable(package: Path) -> Iterator[None]:
         ) from error
 
 
-def as_json(name: str, payload: Any) -> str:
-    """The payload for a function. Raises TargetError where it is no JSON."""
+def as_json(name: str, payload: Any) -> bytes:
+    """The payload for a function, as it is sent. Raises TargetError where it is no JSON."""
     try:
-        return json.dumps(payload, allow_nan=False)
+        return json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except (TypeError, ValueError) as error:
         raise TargetError(
             f"the payload for {name} is not JSON: {error}", next_step="send null for what is not known"

@@ -93,7 +93,7 @@ class OpenWhisk:
         bounds = Limits.model_json_schema()["properties"]
         return {
             "concurrentInvocations": MAX_CONCURRENT,
-            "allowedKinds": [KIND],
+            "allowedKinds": [KIND, "sequence"],
             "storeActivations": True,
             "maxParameterSize": f"{MAX_PARAMETERS} B",
             **{

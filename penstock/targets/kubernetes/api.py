@@ -142,7 +142,7 @@ class Api:
         printed = (line for pod in pods for line in self.printed(pod["metadata"]["name"], container, lines))
         return sorted(printed)[-lines:]
 
-    def ask(self, service: str, method: str, path: str, body: str | None = None) -> httpx.Response:
+    def ask(self, service: str, method: str, path: str, body: bytes | None = None) -> httpx.Response:
         """What one of the pods behind a service answers, be it a refusal; asked once, by way of the API server."""
         where = f"{self._path('Service', f'{service}:http')}/proxy/{path}"
         headers = {} if body is None else {"Content-Type": "application/json"}

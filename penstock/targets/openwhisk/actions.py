@@ -7,6 +7,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +26,21 @@ ABOUT: Final = "penstock"
 _KIND: Final = "blackbox"
 #: The server does not tell this bound of its own: https://github.com/apache/openwhisk/blob/master/docs/reference.md
 _MAX_CODE: Final = 48 * 2**20
-_MEMORY: Final = 256  # MB: a runtime of ONNX takes some 100, and the model comes on top
-#: How long an action of ours may take, in ms.
-TIMEOUT: Final = 60_000
+#: Invocations that a deployment makes itself: to prove a revision, and to see that the live name answers as it.
+CALLS: Final = 4
 #: Parameters that OpenWhisk or a web action puts in the place of the caller's own.
 _TAKEN: Final = ("_actions", "__ow_")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What an action of ours may have: MB of memory (a runtime of ONNX takes some 100, and the model comes on top), and seconds."""
+
+    memory: int
+    seconds: int
+
+
+USUAL: Final = Bounds(256, 60)
 
 
 def named(stem: str, *content: Any) -> str:
@@ -41,10 +52,10 @@ def named(stem: str, *content: Any) -> str:
     return f"{stem}.{digest[:12]}"
 
 
-def step_name(image: str, manifest: Manifest, step: str) -> str:
+def step_name(image: str, bounds: Bounds, manifest: Manifest, step: str) -> str:
     """The name of the action of a step, by its files' digests and the image with their libraries."""
     files = {name: digest for name, digest in manifest.files.items() if name.startswith(f"{STEP}{step}/")}
-    return named(step, image, files)
+    return named(step, image, bounds.memory, bounds.seconds, files)
 
 
 def packed(package: Path, only: Collection[str] | None = None) -> tuple[Manifest, str, str]:
@@ -63,24 +74,41 @@ def packed(package: Path, only: Collection[str] | None = None) -> tuple[Manifest
     return manifest, revision, code
 
 
-def action(limits: Limits, image: str, code: str, main: str, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The action that runs a package, within what the server grants. Raises TargetError."""
-    if limits.allowedKinds and _KIND not in limits.allowedKinds:
+def check(limits: Limits, bounds: Bounds, *, triggers: bool) -> None:
+    """Raises TargetError where the server does not grant what a function takes, started by `triggers` or not."""
+    lacking = sorted({_KIND, "sequence"} - set(limits.allowedKinds or (_KIND, "sequence")))
+    if lacking:
         raise TargetError(
-            f"OpenWhisk allows this namespace actions of {', '.join(limits.allowedKinds)}, and a function is {_KIND}",
+            f"OpenWhisk allows this namespace actions of {', '.join(limits.allowedKinds or ())}, and a function takes "
+            f"{' and '.join(lacking)}",
             next_step="have the operator allow it",
         )
-    if limits.maxActionMemory is not None and limits.maxActionMemory < _MEMORY:
+    if not limits.storeActivations:
         raise TargetError(
-            f"OpenWhisk grants an action at most {limits.maxActionMemory} MB, and a function takes {_MEMORY}",
-            next_step="have the operator raise the limit",
+            "OpenWhisk stores no activations of this namespace, by which deploying sees what answers",
+            next_step="have the operator store them",
         )
+    what: list[tuple[str, int, int | None, int | None]] = [
+        ("MB of memory for an action", bounds.memory, limits.minActionMemory, limits.maxActionMemory),
+        ("ms for an action", bounds.seconds * 1000, limits.minActionTimeout, limits.maxActionTimeout),
+        ("invocations a minute", CALLS, None, limits.invocationsPerMinute),
+        ("invocations at once", 1, None, limits.concurrentInvocations),
+        ("fires of triggers a minute", int(triggers), None, limits.firesPerMinute),
+    ]
+    for name, wanted, least, most in what:
+        if wanted < (least or 0) or (most is not None and wanted > most):
+            granted = f"at most {most}" if most is not None and wanted > most else f"at least {least}"
+            raise TargetError(
+                f"OpenWhisk grants {granted} {name}, and a function takes {wanted}",
+                next_step="have the operator change the limit, or see PENSTOCK_OPENWHISK_MEMORY and PENSTOCK_OPENWHISK_SECONDS",
+            )
+
+
+def action(bounds: Bounds, image: str, code: str, main: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The action that runs a package."""
     return {
         "exec": {"kind": _KIND, "image": image, "code": code, "binary": True, "main": main},
-        "limits": {
-            "memory": max(_MEMORY, limits.minActionMemory or 0),
-            "timeout": min(TIMEOUT, limits.maxActionTimeout or TIMEOUT),
-        },
+        "limits": {"memory": bounds.memory, "timeout": bounds.seconds * 1000},
         "annotations": [{"key": ABOUT, "value": about}, {"key": "provide-api-key", "value": False}],
     }
 

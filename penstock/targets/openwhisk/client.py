@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -20,27 +23,41 @@ from penstock.targets.asking import object_in, tries, with_faults
 #: The namespace of whoever's key it is.
 _OWN: Final = "_"
 _LIST: Final = 200  # entities that a list has at most
-#: Refused for the rate of this minute (the server does not say until when), or for another writer at the same moment.
-_AGAIN: Final = {409, 429}
 _PATIENCE: Final = 75.0
+#: What an activation that ended badly is answered with, beside its record: by its own fault, or by the server's.
+_ENDED: Final = {500, 502}
 _BLOCKING: Final = 60.0  # seconds after which a blocking call answers with the activation's id alone
 #: After its time limit the server takes some 11 s more to tell that an activation was over it.
 _LATE: Final = 20.0
+#: Clocks that differ by no more are taken for one, as a server tells the whole second alone.
+_IN_STEP: Final = timedelta(seconds=2)
+#: What a sequence of some actions may take, each to its own limit: the server does not bound their sum.
+_LONGEST: Final = 600.0
 Kind = Literal["actions", "triggers", "rules"]
+#: What is read of an entity.
+_HAS: Final[Mapping[Kind, set[str]]] = {
+    "actions": {"namespace", "version", "updated", "exec"},
+    "triggers": {"namespace", "name"},
+    "rules": {"action"},
+}
 _SUCCESS: Final = "success"
 _ERROR: Final = "application error"
 
 
 class Limits(BaseModel):
-    """What the server grants this namespace; sizes in MB, times in ms, None where it does not say.
+    """What the server grants this namespace; sizes in MB, times in ms, None where it does not say, `allowedKinds` where it is all.
 
     `storeActivations`: whether there are records of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
+    invocationsPerMinute: int | None = None
+    concurrentInvocations: int | None = None
+    firesPerMinute: int | None = None
     minActionMemory: int | None = None
     maxActionMemory: int | None = None
+    minActionTimeout: int | None = None
     maxActionTimeout: int | None = None
     maxParameterSize: str | None = None
     allowedKinds: list[str] | None = None
@@ -100,6 +117,12 @@ class OpenWhisk:
         self._client = httpx.Client(
             auth=(name, password), timeout=httpx.Timeout(_BLOCKING + 30.0, connect=10.0)
         )
+        #: By how much the server's clock is ahead of this one.
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """What the server's clock shows, which times of activations are by, as far as its last answer told."""
+        return datetime.now(UTC) + self._ahead
 
     def web_url(self, namespace: str, path: str) -> str:
         """Where a web action (`package/name`) answers with JSON."""
@@ -120,25 +143,35 @@ class OpenWhisk:
     def actions(self, package: str) -> list[Mapping[str, Any]]:
         """The actions of a package, with their names and annotations; none where there is no such package."""
         try:
-            found = _json(self._call("GET", f"/packages/{quote(package, safe='')}"))
+            answer = self._call("GET", f"/packages/{quote(package, safe='')}")
         except TargetError as error:
             if error.status == 404:
                 return []
             raise
-        return list(found.get("actions", []))
+        return _objects(answer, _json(answer).get("actions", []))
 
     def get(self, kind: Kind, path: str) -> Mapping[str, Any] | None:
         """What the server holds of an entity (an action's path is `package/name`), without its code; None where there is none."""
         try:
-            return _json(self._call("GET", _path(kind, path), params={"code": "false"}))
+            answer = self._call("GET", _path(kind, path), params={"code": "false"})
         except TargetError as error:
             if error.status == 404:
                 return None
             raise
+        found = _json(answer)
+        if missing := sorted(_HAS[kind] - found.keys()):
+            raise _garbage(answer, f"expected one of the {kind} with {', '.join(missing)}")
+        return found
 
-    def put(self, kind: Kind, path: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Make an entity, or what is given of it anew; what the server then holds."""
-        return _json(self._call("PUT", _path(kind, path), params={"overwrite": "true"}, json=content))
+    def put(
+        self, kind: Kind, path: str, content: Mapping[str, Any], *, again: bool = True
+    ) -> Mapping[str, Any]:
+        """Make an entity, or what is given of it anew; what the server then holds. Not `again`: a 409 of another writer at the same
+        moment is raised, as what was read before is no more.
+        """
+        return _json(
+            self._call("PUT", _path(kind, path), params={"overwrite": "true"}, json=content, again=again)
+        )
 
     def delete(self, kind: Kind, path: str) -> None:
         """Take an entity away; one that is not there is no error."""
@@ -153,7 +186,8 @@ class OpenWhisk:
         names: list[str] = []
         while True:
             params = {"limit": _LIST, "skip": len(names)}
-            found = [entity["name"] for entity in self._call("GET", "/triggers", params=params).json()]
+            answer = self._call("GET", "/triggers", params=params)
+            found = [str(entity["name"]) for entity in _list(answer)]
             names += found
             if len(found) < _LIST:
                 return names
@@ -169,12 +203,15 @@ class OpenWhisk:
             _path("actions", path),
             params={"blocking": "true"},
             json=value,
-            ended={502},
+            ended=_ENDED,
             namespace=namespace,
         )
-        if answer.status_code == 202:
-            return self.activation(str(_json(answer)["activationId"]), _BLOCKING * 5 + _LATE)
-        return _activation(answer)
+        if answer.status_code != 202:
+            return _activation(answer)
+        number = _json(answer).get("activationId")
+        if not isinstance(number, str):
+            raise _garbage(answer, "expected an activationId")
+        return self.activation(number, _LONGEST + _LATE)
 
     def activation(self, number: str, seconds: float = 10.0) -> Activation:
         """The record of an activation, waited for: it is there a moment after its end, and not before."""
@@ -182,8 +219,13 @@ class OpenWhisk:
             try:
                 return _activation(self._call("GET", f"/activations/{number}"))
             except TargetError as error:
-                if error.status != 404 or last:
+                if error.status != 404:
                     raise
+                if last:
+                    raise TargetError(
+                        f"OpenWhisk has no record of the activation {number}, {seconds:g} s after it was told of it",
+                        next_step="see with the operator that it stores activations, and run again",
+                    ) from error
         raise AssertionError
 
     def activations(
@@ -193,7 +235,7 @@ class OpenWhisk:
         params: dict[str, str | int] = {"name": path, "limit": most, "docs": "true"}
         params |= {key: at for key, at in (("since", since), ("upto", upto)) if at is not None}
         answer = self._call("GET", "/activations", params=params)
-        return [_recorded(answer, record) for record in answer.json()]
+        return [_recorded(answer, record) for record in _list(answer)]
 
     def _call(
         self,
@@ -204,14 +246,15 @@ class OpenWhisk:
         json: Any = None,
         ended: frozenset[int] | set[int] = frozenset(),
         namespace: str = _OWN,
+        again: bool = True,
     ) -> httpx.Response:
-        """The answer, of a status that is a success or one of `ended`; asked again while that may help."""
+        """The answer, of a status that is a success or one of `ended`; asked again while that may help, of a 409 only with `again`."""
         for last in tries(_PATIENCE, 0.05):
             try:
                 answer = self._client.request(
                     method, f"{self._api}/namespaces/{quote(namespace)}{path}", params=params, json=json
                 )
-            except httpx.ConnectError as error:
+            except (httpx.ConnectError, httpx.InvalidURL) as error:
                 raise TargetError(
                     f"OpenWhisk at {self.url} cannot be reached: {error}",
                     next_step="see PENSTOCK_OPENWHISK_URL",
@@ -221,11 +264,18 @@ class OpenWhisk:
                     f"OpenWhisk at {self.url} did not answer {method} {path}: {error or type(error).__name__}",
                     next_step="run again: what was done is kept",
                 ) from error
+            self._look_at_the_clock(answer)
             if answer.is_success or (answer.status_code in ended and _is_record(answer)):
                 return answer
-            if answer.status_code not in _AGAIN or last:
+            if last or not (answer.status_code == 429 or (again and _collided(answer))):
                 raise _refused(method, path, answer)
         raise AssertionError
+
+    def _look_at_the_clock(self, answer: httpx.Response) -> None:
+        with suppress(ValueError):
+            then = parsedate_to_datetime(answer.headers.get("date", ""))
+            ahead = then.replace(tzinfo=UTC) - datetime.now(UTC)  # RFC 9110, 5.6.7: it is GMT
+            self._ahead = ahead if abs(ahead) > _IN_STEP else timedelta()
 
 
 def _path(kind: Kind, path: str) -> str:
@@ -239,6 +289,25 @@ def _json(answer: httpx.Response) -> Mapping[str, Any]:
     return found
 
 
+def _list(answer: httpx.Response) -> list[Mapping[str, Any]]:
+    try:
+        return _objects(answer, answer.json())
+    except ValueError as error:
+        raise _garbage(answer, "expected a JSON array") from error
+
+
+def _objects(answer: httpx.Response, found: Any) -> list[Mapping[str, Any]]:
+    """What in an answer is to be objects with names."""
+    if not isinstance(found, list) or not all(isinstance(each, dict) and "name" in each for each in found):
+        raise _garbage(answer, "expected a JSON array of objects with names")
+    return found
+
+
+def _collided(answer: httpx.Response) -> bool:
+    """Whether it was refused for another writer at the same moment, and not as there is an entity of that name that it must not be."""
+    return answer.status_code == 409 and "exists" not in answer.text
+
+
 def _is_record(answer: httpx.Response) -> bool:
     """Whether this is an activation's record, and not an error of whatever stands before the server."""
     found = object_in(answer) or {}
@@ -246,9 +315,10 @@ def _is_record(answer: httpx.Response) -> bool:
 
 
 def _activation(answer: httpx.Response) -> Activation:
-    found = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
-    if isinstance(found, list):  # a result that is an array comes without its record
-        return Activation(answer.headers.get("x-openwhisk-activation-id", ""), "", _SUCCESS, found)
+    with suppress(ValueError):
+        found = answer.json()
+        if isinstance(found, list):  # a result that is an array comes without its record
+            return Activation(answer.headers.get("x-openwhisk-activation-id", ""), "", _SUCCESS, found)
     return _recorded(answer, _json(answer))
 
 
@@ -277,9 +347,12 @@ def _garbage(answer: httpx.Response, expected: str) -> TargetError:
 
 
 def _refused(method: str, path: str, answer: httpx.Response) -> TargetError:
-    try:
-        said = answer.json()["error"]
-    except (ValueError, KeyError, TypeError):
+    said = (object_in(answer) or {}).get("error")
+    if said is None and answer.status_code == 404:
+        # Of whatever stands before the server: nobody may take it for word that there is no such entity.
+        found = _garbage(answer, "expected OpenWhisk's own word that it is not there")
+        return TargetError(found.message, next_step=found.next_step)
+    if said is None:
         said = answer.text[:200]
     return TargetError(
         f"{method} {path}: {answer.status_code}: {said}",

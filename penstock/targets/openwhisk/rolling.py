@@ -7,9 +7,10 @@ live name's action, in an annotation, so that it moves in one request with what 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,15 +23,16 @@ from penstock.spec.rollout import Rollout
 from penstock.targets import TargetError
 from penstock.targets.asking import crowded, tries
 from penstock.targets.openwhisk import actions, deal, proof
-from penstock.targets.openwhisk.client import Activation, OpenWhisk
+from penstock.targets.openwhisk.client import Activation, Limits, OpenWhisk
 from penstock.targets.rolling import check_plan, is_begun, not_in_course
 
 #: Seconds between two looks at what was answered, whoever takes them.
 LOOK: Final = 5.0
 #: Activations of a side that are read at a look: the latest, where there were more.
 READ: Final = 200
-#: An activation is on record once it has ended: at the latest so many seconds after its time limit.
-LATE: Final = 15
+#: An activation is on record once it has ended: at the latest so many seconds after its time limit. A time-out is told some 11 s
+#: late, the container may have to be started, and its image to be pulled.
+LATE: Final = 30
 #: Actions of a rollout stay for so many seconds after its end, for requests that are on their way.
 _ON_THE_WAY: Final = 600
 _ANNOTATION: Final = "penstock-rollout"
@@ -116,9 +118,11 @@ class _Course(DealtCourse):
 class Rolling:
     """Rollouts of the functions of one package."""
 
-    def __init__(self, server: OpenWhisk, package: str) -> None:
+    def __init__(self, server: OpenWhisk, package: str, seconds: int) -> None:
+        """An action may take so many `seconds`."""
         self._server = server
         self._package = package
+        self._seconds = seconds
 
     def begin(
         self,
@@ -202,8 +206,8 @@ class Rolling:
         if plan.sticky:
             faults.append("an action is not told its caller's headers: take sticky out")
         limits = self._server.limits()
-        if limits.allowedKinds and not any(kind.startswith(_FAMILY) for kind in limits.allowedKinds):
-            allowed = ", ".join(limits.allowedKinds)
+        if _python(limits) is None:
+            allowed = ", ".join(limits.allowedKinds or ())
             faults.append(f"it takes an action in Python, and the server allows {allowed}")
         if not limits.storeActivations:
             faults.append("the server keeps no records of activations, which are what is counted")
@@ -213,7 +217,8 @@ class Rolling:
         """The rollout after a look."""
         course = _Course(kept)
         begin = int(live["updated"]) if kept.upto is None else kept.upto
-        end = max(begin, round((now.timestamp() - recorded_after(kept)) * 1000))
+        recorded = self._server.now() - timedelta(seconds=recorded_after(kept, self._seconds))
+        end = max(begin, round(recorded.timestamp() * 1000))
         for mine, answer in self._answers(name, kept, begin, end):
             (course.note_candidate if mine else course.note_champion)(answer)
         verdict = course.verdict(now)
@@ -261,7 +266,12 @@ class Rolling:
         if now is None or now["version"] != live["version"]:
             return False
         content = {**self.sequence(chain), "annotations": [kept.annotation()]}
-        self._server.put("actions", self._path(name), content)
+        try:
+            self._server.put("actions", self._path(name), content, again=False)
+        except TargetError as error:
+            if error.status == 409:
+                return False
+            raise
         return True
 
     def _conductor(self, name: str, live: Mapping[str, Any], kept: Kept) -> str:
@@ -270,9 +280,10 @@ class Rolling:
         annotations = [{"key": actions.ABOUT, "value": said}, {"key": "provide-api-key", "value": False}]
         share = kept.record.share
         conductor = actions.named(f"{name}-rollout", kept.record.revision, kept.record.began, share)
-        if conductor in components(live):
-            return conductor
         sides = self.sides(name, kept)
+        there = {each["name"] for each in self._server.actions(self._package)}
+        if conductor in components(live) and there >= {conductor, *sides}:
+            return conductor
         for side, chain in zip(sides, (kept.champion, kept.candidate, kept.champion), strict=True):
             self._server.put(
                 "actions", self._path(side), {**self.sequence(chain), "annotations": annotations}
@@ -285,7 +296,7 @@ class Rolling:
         source = Path(deal.__file__).read_text()
         code = f"{source}\n\nPLAN.update(json.loads({json.dumps(json.dumps(plan))}))\n"
         made = {
-            "exec": {"kind": _KIND, "code": code, "binary": False},
+            "exec": {"kind": _python(self._server.limits()), "code": code, "binary": False},
             "annotations": [*annotations, {"key": "conductor", "value": True}],
         }
         self._server.put("actions", self._path(conductor), made)
@@ -309,15 +320,28 @@ class Rolling:
         return f"{self._package}/{action}"
 
 
+def _python(limits: Limits) -> str | None:
+    """The kind of an action in Python: the server's own choice, or where it allows some kinds the newest of them; None where none is."""
+    if not limits.allowedKinds:
+        return _KIND
+    allowed = [kind for kind in limits.allowedKinds if kind.startswith(_FAMILY)]
+    return max(allowed, key=lambda kind: [int(part) for part in re.findall(r"\d+", kind)], default=None)
+
+
 def components(live: Mapping[str, Any] | None) -> tuple[str, ...]:
     """The names of a sequence's actions, without their package."""
-    found = () if live is None else live["exec"].get("components") or ()
+    found = () if live is None else live["exec"].get("components") or ()  # an action with code has none
     return tuple(str(component).rpartition("/")[2] for component in found)
 
 
 def since(live: Mapping[str, Any]) -> str:
     """When an action was written last (ISO 8601, UTC)."""
-    return datetime.fromtimestamp(live["updated"] / 1000, UTC).isoformat()
+    return iso(live["updated"])
+
+
+def iso(milliseconds: int) -> str:
+    """A time of the server's, which are since the epoch, in ISO 8601 (UTC)."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
 
 
 def seen(answer: Activation) -> Seen:
@@ -331,9 +355,9 @@ def seen(answer: Activation) -> Seen:
     return Seen(True)
 
 
-def recorded_after(kept: Kept) -> int:
-    """After how many seconds an answer of either side is on record, whatever became of it."""
-    return max(len(kept.champion), len(kept.candidate)) * actions.TIMEOUT // 1000 + LATE
+def recorded_after(kept: Kept, seconds: int) -> int:
+    """After how many seconds an answer of either side is on record, whatever became of it, where each action may take so many."""
+    return max(len(kept.champion), len(kept.candidate)) * seconds + LATE
 
 
 def _seconds(then: str, now: datetime) -> float:

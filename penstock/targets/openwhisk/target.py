@@ -17,9 +17,9 @@ from penstock.host.manifest import REVISION, Manifest
 from penstock.rollout.record import Action, Record
 from penstock.spec.function import SCORE, Function
 from penstock.spec.rollout import Rollout
-from penstock.targets import RevisionStatus, Status, TargetError
+from penstock.targets import Activity, RevisionStatus, Status, TargetError
 from penstock.targets.openwhisk import actions, proof, rolling, web
-from penstock.targets.openwhisk.actions import ABOUT, MODEL, STEP, WHOLE
+from penstock.targets.openwhisk.actions import ABOUT, MODEL, STEP, USUAL, WHOLE, Bounds
 from penstock.targets.openwhisk.client import Activation, OpenWhisk
 from penstock.targets.openwhisk.rolling import Kept, Rolling
 from penstock.targets.openwhisk.triggers import Triggers
@@ -30,10 +30,16 @@ URL: Final = "PENSTOCK_OPENWHISK_URL"
 AUTH: Final = "PENSTOCK_OPENWHISK_AUTH"
 IMAGE: Final = "PENSTOCK_OPENWHISK_IMAGE"
 PACKAGE: Final = "PENSTOCK_OPENWHISK_PACKAGE"
+#: What an action of a function may have, in MB and in seconds.
+MEMORY: Final = "PENSTOCK_OPENWHISK_MEMORY"
+SECONDS: Final = "PENSTOCK_OPENWHISK_SECONDS"
 #: Whose logs are read for the last lines of a function; their results come with them.
 _ACTIVATIONS: Final = 50
 #: Of an activation: in the logs of one that had others asked are theirs.
 _NUMBER: Final = re.compile(r"[0-9a-f]{32}")
+
+#: Revisions of a function that stay beside the one that is put, and what serves.
+_KEPT: Final = 4
 
 Actions = Mapping[str, Mapping[str, Any]]
 
@@ -41,13 +47,16 @@ Actions = Mapping[str, Mapping[str, Any]]
 class OpenWhiskTarget:
     """The functions of one package in one namespace, as `function` declares them."""
 
-    def __init__(self, server: OpenWhisk, image: str, package: str, function: Function) -> None:
+    def __init__(
+        self, server: OpenWhisk, image: str, package: str, function: Function, bounds: Bounds = USUAL
+    ) -> None:
         self._server = server
         self._image = image
         self._package = package
         self._declared = function
+        self._bounds = bounds
         self._triggers = Triggers(server, package)
-        self._rolling = Rolling(server, package)
+        self._rolling = Rolling(server, package, bounds.seconds)
 
     def prepare(self) -> None:
         """See that the server answers this key, and that the package is there."""
@@ -56,18 +65,22 @@ class OpenWhiskTarget:
 
     def put(self, package: Path) -> str:
         """Make the actions of the package in folder `package`; its revision, once it has proved itself. See `Target`."""
-        limits = self._server.limits()
+        actions.check(self._server.limits(), self._bounds, triggers=bool(self._declared.triggers))
         manifest, revision, code = actions.packed(package)
         actions.check_columns(package)
         order = manifest.steps or [SCORE]
         own = [step for step in order if step != SCORE]
-        steps = {step: actions.step_name(self._image, manifest, step) for step in own if self._chained}
+        steps = {
+            step: actions.step_name(self._image, self._bounds, manifest, step)
+            for step in own
+            if self._chained
+        }
         name = self._wanted(manifest.name, revision, own)
         chain = [steps.get(each, name) for each in order] if steps else [name]
         said = {
             "function": manifest.name, "version": manifest.version, "revision": revision, "steps": own, "chain": chain,
         }  # fmt: skip
-        made = actions.action(limits, self._image, code, MODEL if steps else WHOLE, said)
+        made = actions.action(self._bounds, self._image, code, MODEL if steps else WHOLE, said)
         there = self._actions()
         # The revision comes first: while it says which steps it uses, nobody takes them away as unused.
         if name not in there:
@@ -75,7 +88,7 @@ class OpenWhiskTarget:
         for step, each in steps.items():
             if each not in there:
                 _, _, source = actions.packed(package, {f"{STEP}{step}/step.py"})
-                content = actions.action(limits, self._image, source, STEP + step, {"step": step})
+                content = actions.action(self._bounds, self._image, source, STEP + step, {"step": step})
                 self._server.put("actions", self._path(each), content)
         if fault := self._fault(manifest, revision, chain, name):
             self._forget(manifest.name, [name])
@@ -85,7 +98,7 @@ class OpenWhiskTarget:
             )
         # Of another image, or of steps that ran otherwise: what serves until the live name moves stays until then.
         same = [each for each in there if each != name and _revision(manifest.name, each) == revision]
-        self._forget(manifest.name, same)
+        self._forget(manifest.name, [*same, *_old(manifest.name, there)])
         self._rolling.sweep(manifest.name, there)
         return revision
 
@@ -156,10 +169,13 @@ class OpenWhiskTarget:
     def status(self, name: str) -> Status:
         """What OpenWhisk holds of the function. See `Target`."""
         there = self._actions()
+        # One of whose actions somebody took away answers nothing.
         revisions = {
             about["revision"]: about
-            for about in there.values()
-            if about.get("function") == name and "revision" in about
+            for action, about in there.items()
+            if about.get("function") == name
+            and "revision" in about
+            and there.keys() >= set(about.get("chain", [action]))
         }
         live = self._live(name)
         kept = Kept.of(live)
@@ -214,6 +230,22 @@ class OpenWhiskTarget:
         ]
         return [line for _, logs in sorted(printed) for line in logs][-lines:]
 
+    def activity(self, name: str) -> Activity | None:
+        """What the live name was asked last, by the records of its activations. See `Recording`."""
+        records = self._server.activations(self._path(name), rolling.READ)
+        if not records:
+            return None
+        seen = [rolling.seen(each) for each in records]
+        took = sorted(each.duration for each in records)
+        return Activity(
+            requests=len(records),
+            since=rolling.iso(min(each.start for each in records)),
+            failed=sum(each.failed for each in seen),
+            refused=sum(each.refused for each in seen),
+            p50_ms=took[(len(took) - 1) // 2],
+            p99_ms=took[-(-99 * len(took) // 100) - 1],
+        )
+
     def remove(self, name: str) -> None:
         """Take the function away, its live name first, and the steps that no other function has. See `Target`."""
         self._server.delete("actions", self._path(name))
@@ -243,7 +275,6 @@ class OpenWhiskTarget:
         }
         wanted = {self._wanted(name, revision, there[action].get("steps", ())) for action in chains}
         chain = next((chains[action] for action in sorted(chains, key=lambda a: a not in wanted)), None)
-        # The server takes a sequence of what is not there.
         if chain is None or not there.keys() >= set(chain):
             raise TargetError(
                 f"{name} has no revision {revision} on OpenWhisk"
@@ -261,13 +292,17 @@ class OpenWhiskTarget:
 
     def _wanted(self, name: str, revision: str, steps: Sequence[str]) -> str:
         """The name of a revision's own action, as it is declared that it runs."""
-        return actions.named(f"{name}-{revision}", self._image, MODEL if steps and self._chained else WHOLE)
+        main = MODEL if steps and self._chained else WHOLE
+        return actions.named(
+            f"{name}-{revision}", self._image, self._bounds.memory, self._bounds.seconds, main
+        )
 
     def _differs(self, name: str, about: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[str, ...]:
         """What of the live revision, which says that `about` itself, is otherwise than it is declared."""
         found, components = [], _in_use(live)
         if self._wanted(name, about["revision"], about.get("steps", ())) not in components:
-            found.append(f"it runs otherwise than function.chain and {IMAGE} say: as {', '.join(components)}")
+            asked = f"function.chain, {IMAGE}, {MEMORY} and {SECONDS}"
+            found.append(f"it runs otherwise than {asked} say: as {', '.join(components)}")
         if self._declared.web and not web.secured(live):
             found.append("it is no web action with a secret, and function.web says that it is one")
         if not self._declared.web and web.exported(live):
@@ -320,7 +355,17 @@ def open_openwhisk(function: Function, _: Path) -> OpenWhiskTarget:
             next_step="tag the function image with its release",
         )
     server = OpenWhisk(os.environ[URL], os.environ[AUTH])
-    return OpenWhiskTarget(server, image, os.environ.get(PACKAGE, "penstock"), function)
+    bounds = Bounds(memory=_number(MEMORY, USUAL.memory), seconds=_number(SECONDS, USUAL.seconds))
+    return OpenWhiskTarget(server, image, os.environ.get(PACKAGE, "penstock"), function, bounds)
+
+
+def _number(variable: str, default: int) -> int:
+    said = os.environ.get(variable) or str(default)
+    if not (said.isascii() and said.isdigit() and int(said[:9])):
+        raise TargetError(
+            f"{variable} is {said!r}: expected a whole number above 0", next_step=f"set it, to {default} say"
+        )
+    return int(said[:9])
 
 
 def _in_use(live: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -340,6 +385,20 @@ def _revision(name: str, action: str) -> str | None:
     """The revision of a function that an action is; None where it is none of it."""
     found = re.fullmatch(rf"{re.escape(name)}-({REVISION.pattern})(\.[0-9a-f]{{12}})?", action)
     return found and found[1]
+
+
+def _old(name: str, there: Actions) -> list[str]:
+    """Actions of a function's revisions but the newest of them; a version that is gone is put again when it is gone back to."""
+    own = {
+        action: about
+        for action, about in there.items()
+        if about.get("function") == name and "revision" in about
+    }
+    versions = {about["revision"]: str(about["version"]) for about in own.values()}
+    # The registry counts them; others are of a package that somebody else made.
+    numbers = {revision: int(said) if said.isdecimal() else 0 for revision, said in versions.items()}
+    kept = sorted(numbers, key=lambda revision: numbers[revision])[-_KEPT:]
+    return [action for action, about in own.items() if about["revision"] not in kept]
 
 
 def _failed(name: str, ended: Activation) -> TargetError:

@@ -7,8 +7,10 @@ https://github.com/apache/openwhisk/blob/master/docs/feeds.md
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from penstock.spec import schedule
@@ -69,8 +71,21 @@ class Triggers:
             if (found := self._server.get("triggers", full)) is not None:
                 rule = self._server.get("rules", _rule(full))
                 yield TriggerStatus(
-                    name=full, feed=annotation(found, _FEED), active=rule is not None and _active(rule)
+                    name=full,
+                    feed=annotation(found, _FEED),
+                    active=rule is not None and _active(rule),
+                    fault=self._fault(full),
                 )
+
+    def _fault(self, full: str) -> str | None:
+        """Why the last event of a trigger did not come to the function: the server says so in the record of the event alone."""
+        last = self._server.activations(full, 1)
+        for line in last[0].logs if last else ():
+            with suppress(ValueError):
+                said = json.loads(line)
+                if isinstance(said, dict) and said.get("success") is False:
+                    return str(said.get("error", "it was not started"))[:500]
+        return None
 
     def _full(self, function: str, name: str) -> str:
         return f"{self._package}.{function}.{name}"

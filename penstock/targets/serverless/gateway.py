@@ -23,7 +23,7 @@ class Gateway:
         self._client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
 
     def ask(
-        self, url: str, path: str, body: str | None = None, *, seconds: float = SECONDS
+        self, url: str, path: str, body: bytes | None = None, *, seconds: float = SECONDS
     ) -> httpx.Response:
         """What is answered at `url` to a GET, or to a POST of the JSON `body`, be it a refusal. Raises TargetError."""
         try:

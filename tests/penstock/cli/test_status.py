@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -122,11 +124,30 @@ def test_what_asks_a_function_on_openwhisk_is_shown(
         assert penstock("reconcile", "shift").code == 0
         (found,) = penstock("status", "--json").answer["pipelines"]
         assert found["web"] == f"{server.url}/api/v1/web/guest/penstock/shift.json"
-        assert found["triggers"] == [{"name": "penstock.shift.arrived", "feed": None, "active": True}]
+        assert found["triggers"] == [
+            {"name": "penstock.shift.arrived", "feed": None, "active": True, "fault": None}
+        ]
         assert found["target"] == "answers"
+        # A deployment asks the live name itself, to see what answers.
+        assert (found["activity"]["requests"], found["activity"]["failed"]) == (1, 0)
         server.rules["penstock.shift.arrived.rule"]["status"] = "inactive"
         told = " ".join(penstock("status").stdout.split())
         assert "penstock.shift.arrived by whoever fires it off" in told
         assert "the trigger arrived does not start it; to do: penstock reconcile shift" in told
         assert penstock("reconcile", "shift").code == 0
         assert server.rules["penstock.shift.arrived.rule"]["status"] == "active"
+        record = next(each for each in server.records.values() if each["name"] == "shift")
+        logs = [json.dumps({"success": False, "error": "Too many [red]requests"})]
+        server.records["event"] = {
+            **record, "name": "penstock.shift.arrived", "path": "guest/penstock.shift.arrived", "logs": logs
+        }  # fmt: skip
+        server.records["crash"] = {**record, "response": {"status": "action developer error"}}
+        told = " ".join(penstock("status").stdout.split())
+        assert "by whoever fires it last time: Too many [red]requests" in told
+        assert re.search(
+            r"asked [3-9] times since \S+ UTC: 1 failed, [1-9] refused; [\d.]+ ms p50, [\d.]+ ms p99", told
+        )
+        [component] = server.actions["penstock/shift"]["exec"]["components"]
+        del server.actions[component.removeprefix("/_/")]
+        told = " ".join(penstock("status").stdout.split())
+        assert "is live, and not all of it is there; to do: penstock reconcile shift" in told

@@ -211,7 +211,7 @@ def test_what_is_not_there(guest: Guest) -> None:
 def test_limits(guest: Guest) -> None:
     """What an action may have, in the words that clients read."""
     found = guest.get(f"{AT}/limits").json()
-    assert found["allowedKinds"] == ["blackbox"]
+    assert found["allowedKinds"] == ["blackbox", "sequence"]
     assert found["maxParameterSize"] == "1048576 B"
     assert (found["minActionMemory"], found["maxActionMemory"]) == (128, 2048)
     assert (found["minActionTimeout"], found["maxActionTimeout"]) == (100, 300_000)

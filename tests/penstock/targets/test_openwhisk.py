@@ -5,27 +5,32 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from io import BytesIO
 from pathlib import Path
 
+import httpx
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from penstock.errors import DeployError
 from penstock.promotion import Promotion
 from penstock.spec.function import Function
-from penstock.targets import TargetError, open_target
+from penstock.targets import Activity, Recording, TargetError, open_target
 from penstock.targets.openwhisk import actions, client
 from penstock.targets.openwhisk.client import OpenWhisk
 from penstock.targets.openwhisk.target import OpenWhiskTarget
 from tests.openwhisk import AUTH, Server, garbage, openwhisk, refusal
 from tests.penstock.conftest import MakeFunction
+from tests.penstock.host.harness import until
 from tests.penstock.shop import Shop
 
 IMAGE = "registry.example/function:1"
 FUNCTION = Function(target="openwhisk")
+NOTHING = Activity(requests=0, since="", failed=0, refused=0, p50_ms=0, p99_ms=0)
 
 
 @pytest.fixture
@@ -83,8 +88,14 @@ def test_what_a_function_printed_is_read_back(target: OpenWhiskTarget, make_func
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"allowedKinds": ["python:3.11"]}, "python:3.11, and a function is blackbox"),
-        ({"maxActionMemory": 128}, "at most 128 MB, and a function takes 256"),
+        ({"allowedKinds": ["python:3.11"]}, "python:3.11, and a function takes blackbox and sequence"),
+        ({"allowedKinds": ["blackbox"]}, "blackbox, and a function takes sequence"),
+        ({"storeActivations": False}, "stores no activations"),
+        ({"maxActionMemory": 128}, "at most 128 MB of memory for an action, and a function takes 256"),
+        ({"minActionMemory": 512}, "at least 512 MB of memory for an action, and a function takes 256"),
+        ({"maxActionTimeout": 30_000}, "at most 30000 ms for an action, and a function takes 60000"),
+        ({"invocationsPerMinute": 3}, "at most 3 invocations a minute, and a function takes 4"),
+        ({"concurrentInvocations": 0}, "at most 0 invocations at once, and a function takes 1"),
     ],
 )
 def test_what_the_server_does_not_grant_is_told_before_anything_is_sent(
@@ -100,6 +111,30 @@ def test_what_the_server_does_not_grant_is_told_before_anything_is_sent(
     with pytest.raises(TargetError, match=message):
         target.put(make_function(1))
     assert {method for method, _ in server.seen} == {"GET"}
+
+
+def test_what_an_action_may_have_is_said(
+    server: Server, make_function: MakeFunction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As MB and seconds; another word is another action, which the live name moves to, and nonsense is told."""
+    for name, value in {"URL": server.url, "AUTH": AUTH, "IMAGE": IMAGE}.items():
+        monkeypatch.setenv(f"PENSTOCK_OPENWHISK_{name}", value)
+    usual = open_target(FUNCTION, tmp_path)
+    usual.prepare()
+    package = make_function(1)
+    usual.route("shift", usual.put(package))
+    monkeypatch.setenv("PENSTOCK_OPENWHISK_MEMORY", "512")
+    monkeypatch.setenv("PENSTOCK_OPENWHISK_SECONDS", "300")
+    larger = open_target(FUNCTION, tmp_path)
+    [differs] = larger.status("shift").differs
+    assert "PENSTOCK_OPENWHISK_MEMORY and PENSTOCK_OPENWHISK_SECONDS say" in differs
+    larger.route("shift", larger.put(package))
+    assert larger.status("shift").differs == ()
+    [component] = server.actions["penstock/shift"]["exec"]["components"]
+    assert server.actions[component.removeprefix("/_/")]["limits"] == {"memory": 512, "timeout": 300_000}
+    monkeypatch.setenv("PENSTOCK_OPENWHISK_MEMORY", "0")
+    with pytest.raises(TargetError, match="MEMORY is '0': expected a whole number above 0"):
+        open_target(FUNCTION, tmp_path)
 
 
 def test_a_package_that_is_too_large_is_not_sent(
@@ -128,14 +163,18 @@ def test_a_column_that_would_not_come_through_is_refused(
 def test_a_payload_that_is_too_large_is_not_sent(
     server: Server, target: OpenWhiskTarget, make_function: MakeFunction
 ) -> None:
-    """The bound is the server's own."""
+    """The bound is the server's own, and the bytes are those that are sent: of characters, not of their escapes."""
     target.route("shift", target.put(make_function(1)))
     server.limits["maxParameterSize"] = "100 B"
     server.seen.clear()
-    with pytest.raises(TargetError, match="OpenWhisk takes less than 100") as caught:
-        target.invoke("shift", [{"x": 1.0}] * 20)
+    with pytest.raises(TargetError, match="has 100 bytes, and OpenWhisk takes less than 100") as caught:
+        target.invoke("shift", {"x": 2.0, "y": "é" * 42})
     assert caught.value.status == 413
     assert server.seen == [("GET", "/limits")]
+    with pytest.raises(TargetError, match="application error"):
+        target.invoke("shift", {"x": 2.0, "y": "é" * 41})
+    with pytest.raises(TargetError, match="is not JSON"):
+        target.invoke("shift", {"x": "\ud800"})
 
 
 @pytest.mark.parametrize(
@@ -145,6 +184,17 @@ def test_a_payload_that_is_too_large_is_not_sent(
 def test_sizes_as_the_server_writes_them(said: str | None, size: int) -> None:
     """With or without a unit; OpenWhisk's own bound where it says none."""
     assert client.Limits(maxParameterSize=said).parameter_bytes == size
+
+
+def test_the_servers_clock_is_gone_by() -> None:
+    """Activations are by it: as it tells, but for what is the rest of a second."""
+    api = OpenWhisk("http://127.0.0.1:9", AUTH)
+    for seconds, expected in ((-600, -600), (600, 600), (1, 0), (0, 0)):
+        then = datetime.now(UTC) + timedelta(seconds=seconds)
+        api._look_at_the_clock(httpx.Response(200, headers={"date": format_datetime(then, usegmt=True)}))
+        assert (api.now() - datetime.now(UTC)).total_seconds() == pytest.approx(expected, abs=2)
+        assert expected or abs(api.now() - datetime.now(UTC)) < timedelta(seconds=0.5)
+    api._look_at_the_clock(httpx.Response(200, headers={"date": "soon"}))
 
 
 def test_what_collides_or_comes_too_often_is_tried_again(
@@ -202,14 +252,88 @@ def test_what_is_no_answer_of_openwhisk_is_told(
     assert target.invoke("shift", {"x": 2.0})["prediction"] == 3.0
 
 
+@pytest.mark.parametrize(
+    "page",
+    [Response("<html>sign in</html>", media_type="application/json"), JSONResponse([1]), JSONResponse({})],
+)
+def test_no_page_is_taken_for_what_the_server_holds(
+    server: Server, target: OpenWhiskTarget, make_function: MakeFunction, page: Response
+) -> None:
+    """Answered with 200 by whatever stands before it, whatever was asked for: one error of ours, with what came."""
+    target.route("shift", target.put(make_function(1)))
+    api = OpenWhisk(server.url, AUTH)
+    asks: list[tuple[str, Callable[[], object]]] = [
+        ("GET /packages/penstock", lambda: api.actions("penstock")),
+        ("GET /actions/penstock/shift", lambda: api.get("actions", "penstock/shift")),
+        ("GET /triggers", api.triggers),
+        ("GET /activations", lambda: api.activations("penstock/shift", 5)),
+        ("POST", lambda: api.invoke("penstock/shift", {})),
+    ]
+    for where, ask in asks:
+        if (page.body, where) in ((b"{}", "GET /packages/penstock"), (b"[1]", "POST")):
+            continue  # a package without actions; a result
+        server.faults.append((where, page))
+        with pytest.raises(TargetError, match="expected"):
+            ask()
+
+
+def test_a_call_that_is_accepted_without_a_number_is_told(
+    server: Server, target: OpenWhiskTarget, make_function: MakeFunction
+) -> None:
+    """There is no record to wait for."""
+    target.route("shift", target.put(make_function(1)))
+    server.faults.append(("POST", JSONResponse({}, 202)))
+    with pytest.raises(TargetError, match="expected an activationId"):
+        target.invoke("shift", {"x": 1.0})
+
+
+def test_a_404_of_another_is_not_the_servers_word(
+    server: Server, target: OpenWhiskTarget, make_function: MakeFunction
+) -> None:
+    """An ingress that has lost the server says so of everything: nothing is taken to be absent by that."""
+    revision = target.put(make_function(1))
+    target.route("shift", revision)
+    for where in ("GET /packages/penstock", "GET /actions/penstock/shift"):
+        server.faults.append((where, PlainTextResponse("default backend - 404", 404)))
+        with pytest.raises(TargetError, match="OpenWhisk's own word") as caught:
+            target.status("shift")
+        assert caught.value.status is None
+    assert target.status("shift").live == revision
+
+
+def test_the_servers_own_error_is_an_activations_end(
+    server: Server, target: OpenWhiskTarget, make_function: MakeFunction
+) -> None:
+    """500 with a record, told by its status; what was put is taken away again, as it has not proved itself."""
+    record = {
+        "activationId": "0" * 32, "name": "shift", "start": 1, "logs": [],
+        "response": {"status": "whisk internal error", "success": False, "result": {"error": "no invoker"}},
+    }  # fmt: skip
+    server.faults.append(("POST", JSONResponse(record, 500)))
+    with pytest.raises(TargetError, match=r"did not prove itself.*whisk internal error.*no invoker"):
+        target.put(make_function(1))
+    assert not server.actions
+
+
+def test_another_kind_of_that_name_is_told_at_once(
+    server: Server, target: OpenWhiskTarget, make_function: MakeFunction
+) -> None:
+    """409, and no other writer's, which ends in a moment."""
+    server.faults.append(("PUT", refusal(409, "Resource by this name exists but is not in this collection.")))
+    with pytest.raises(TargetError, match="not in this collection"):
+        target.put(make_function(1))
+    assert [method for method, _ in server.seen].count("PUT") == 2  # the package, and this
+
+
 def test_a_wrong_key_and_a_server_that_is_away(server: Server) -> None:
     """What to set is named; the key is not shown."""
     with pytest.raises(TargetError, match="401") as caught:
         OpenWhiskTarget(OpenWhisk(server.url, "somebody:else"), IMAGE, "penstock", FUNCTION).prepare()
     assert "PENSTOCK_OPENWHISK_AUTH" in str(caught.value)
     assert "else" not in str(caught.value)
-    with pytest.raises(TargetError, match="cannot be reached"):
-        OpenWhiskTarget(OpenWhisk("http://127.0.0.1:9", AUTH), IMAGE, "penstock", FUNCTION).prepare()
+    for url in ("http://127.0.0.1:9", "http://127.0.0.1:port"):
+        with pytest.raises(TargetError, match="cannot be reached"):
+            OpenWhiskTarget(OpenWhisk(url, AUTH), IMAGE, "penstock", FUNCTION).prepare()
 
 
 def test_a_deploy_that_was_killed_is_finished_by_the_next(
@@ -237,8 +361,25 @@ def test_a_revision_that_was_deleted_by_hand_comes_back(
     del server.actions[action_of(server, f"shift-{revision}")]
     with pytest.raises(TargetError, match="component does not exist"):
         target.invoke("shift", {"x": 1.0})
+    assert target.status("shift").serving is None
     target.route("shift", target.put(package))
     assert target.invoke("shift", {"x": 1.0})["prediction"] == 2.0
+
+
+def test_what_was_deleted_by_hand_is_seen_and_deployed_by_itself(
+    server: Server, target: OpenWhiskTarget, shop: Shop
+) -> None:
+    """What keeps functions up finds that a component of the live name is gone, and nothing else to do once it is back."""
+    promotion = Promotion(shop.settings, "shift", "shift", target, shop.registry)
+    promotion.promote(shop.register(), shop.package("1"), judged_against=None)
+    assert promotion.keep_up() is None
+    [component] = server.actions["penstock/shift"]["exec"]["components"]
+    del server.actions[component.removeprefix("/_/")]
+    live = promotion.keep_up()
+    assert live is not None
+    assert live.version == "1"
+    assert target.invoke("shift", {"x": 0.0})["prediction"] == 1.0
+    assert promotion.keep_up() is None
 
 
 def test_two_deploys_at_once_end_in_one_live_revision(
@@ -272,6 +413,53 @@ def test_promoted_and_rolled_back(server: Server, target: OpenWhiskTarget, shop:
     champion = shop.registry.champion("shift")
     assert champion is not None
     assert champion.version == "1"
+
+
+def test_old_revisions_go(server: Server, target: OpenWhiskTarget, make_function: MakeFunction) -> None:
+    """The newest stay beside what serves, whichever that is; of others nothing is taken away."""
+    live = target.put(make_function(1))
+    target.route("shift", live)
+    other = target.put(make_function(1, "other"))
+    later = [target.put(make_function(number)) for number in range(2, 9)]
+    assert [each.revision for each in target.status("shift").revisions] == [live, *later[-5:]]
+    assert [each.revision for each in target.status("other").revisions] == [other]
+    assert target.serving("shift") == live
+
+
+def test_a_first_version_that_does_not_answer_leaves_nothing(
+    server: Server, target: OpenWhiskTarget, shop: Shop
+) -> None:
+    """Nothing served before: nothing does after, and there is no champion."""
+    promotion = Promotion(shop.settings, "shift", "shift", target, shop.registry)
+    version = shop.register()
+    server.faults.append(("POST /actions/penstock/shift", garbage()))
+    with pytest.raises(DeployError, match=r"could not go live: .*upstream connect error.*nothing serves"):
+        promotion.promote(version, shop.package(version), judged_against=None)
+    assert not server.actions
+    assert shop.registry.champion("shift") is None
+
+
+def test_what_was_asked_last(server: Server, target: OpenWhiskTarget, make_function: MakeFunction) -> None:
+    """By the records of activations: how many, how many of them ended badly, and how long they took."""
+    target.route("shift", target.put(make_function(1)))
+    assert isinstance(target, Recording)
+    assert target.activity("shift") is None
+    began = datetime.now(UTC)
+    for _ in range(3):
+        target.invoke("shift", {"x": 1.0})
+    with pytest.raises(TargetError):
+        target.invoke("shift", {"x": "far"})
+    until(lambda: (target.activity("shift") or NOTHING).requests == 4, "all are on record")
+    for number, (duration, status) in enumerate([(5, "success"), (900, "action developer error")]):
+        server.records[str(number)] = {
+            "activationId": str(number), "name": "shift", "path": "guest/penstock/shift", "start": 0,
+            "duration": duration, "response": {"status": status, "result": {}},
+        }  # fmt: skip
+    found = target.activity("shift")
+    assert found is not None
+    assert (found.requests, found.failed, found.refused) == (6, 1, 1)
+    assert found.p99_ms == 900 > found.p50_ms
+    assert found.since == "1970-01-01T00:00:00+00:00" < began.isoformat()
 
 
 def test_what_goes_wrong_on_the_way_is_put_back(server: Server, target: OpenWhiskTarget, shop: Shop) -> None:

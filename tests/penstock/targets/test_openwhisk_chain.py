@@ -176,7 +176,7 @@ def test_a_runtime_that_knows_no_sequences_is_told(
 def test_a_step_that_is_gone_is_told_and_comes_back(
     server: Server, target: OpenWhiskTarget, packages: Packages
 ) -> None:
-    """Deleted by hand: the server would take a sequence of what is not there."""
+    """Deleted by hand."""
     revision = target.put(packages["first"])
     del server.actions[next(path for path in server.actions if path.startswith("penstock/band."))]
     with pytest.raises(TargetError, match=r"lacks band\.[0-9a-f]{12} on OpenWhisk") as caught:

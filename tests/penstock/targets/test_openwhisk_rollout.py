@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.promotion import Promotion
+from penstock.registry import ROLLOUT
 from penstock.rollout import following
 from penstock.rollout.record import Record
 from penstock.spec.rollout import Rollout
@@ -22,7 +23,7 @@ from penstock.targets.openwhisk import deal, rolling
 from penstock.targets.openwhisk.client import Activation, OpenWhisk
 from penstock.targets.openwhisk.rolling import Kept, Rolling, seen
 from penstock.targets.openwhisk.target import OpenWhiskTarget
-from tests.openwhisk import Server
+from tests.openwhisk import Server, refusal
 from tests.penstock.conftest import MakeFunction
 from tests.penstock.host.harness import until
 from tests.penstock.shop import Shop
@@ -45,7 +46,7 @@ def run(record):
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers are on record when they are there, and every look is taken."""
     monkeypatch.setattr(rolling, "LOOK", 0.0)
-    monkeypatch.setattr(rolling, "recorded_after", lambda _: 0)
+    monkeypatch.setattr(rolling, "recorded_after", lambda *_: 0)
 
 
 @pytest.fixture
@@ -331,6 +332,78 @@ def test_who_writes_meanwhile_is_not_overwritten(
     assert rollout.state == "aborted"
 
 
+def test_a_write_that_is_refused_for_another_is_not_repeated(
+    server: Server, target: OpenWhiskTarget, packages: Packages
+) -> None:
+    """The other has changed what was read: a look reads again, and takes its step by that."""
+    target.roll_out("shift", target.put(packages["second"]), PLAN, "run")
+
+    def first_the_other() -> Any:
+        target.steer("shift", "abort")
+        return refusal(409, "Concurrent modification to resource detected.")
+
+    server.replaced["PUT /actions/penstock/shift"] = first_the_other
+    rollout = target.take_step("shift").rollout
+    assert rollout is not None
+    assert rollout.state == "aborted"
+
+
+@pytest.mark.parametrize("gone", ["rollout", "dealt"])
+def test_what_deals_is_made_again(
+    server: Server, target: OpenWhiskTarget, packages: Packages, gone: str
+) -> None:
+    """The conductor, or what it asks, deleted by hand: the next look finds it, and the rollout goes on to its end."""
+    second = target.put(packages["second"])
+    target.roll_out("shift", second, PLAN, "run")
+    for path in [path for path in server.actions if gone in path]:
+        del server.actions[path]
+    with pytest.raises(TargetError):
+        ask(target, server, 20)
+    recorded(server)
+    status = target.take_step("shift")
+    assert status.rollout is not None
+    assert status.rollout.state == "under way"
+    assert set(ask(target, server, 30)) == {3.0, 4.0}
+
+
+def test_a_champion_that_is_gone_ends_it(
+    server: Server, opened: Open, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its action deleted by hand while another version is rolled out: it comes back, has all traffic, and the registry knows why."""
+    target = opened()
+    promotion = Promotion(shop.settings, "shift", "shift", target, shop.registry)
+    first = shop.register()
+    promotion.promote(first, shop.package(first), judged_against=None)
+    second = shop.register()
+    revision = promotion._begin(promotion._known(second), shop.package(second), PLAN, "run")
+    champion = target.status("shift").live
+    for path in [path for path in server.actions if path.startswith(f"penstock/shift-{champion}.")]:
+        if "rollout" not in path and not path.endswith((".dealt", ".instead")):
+            del server.actions[path]
+    live = promotion.keep_up()
+    assert live is not None
+    assert (live.version, live.revision) == (first, champion) != (second, revision)
+    assert target.invoke("shift", {"x": 0.0})["prediction"] == 1.0
+    promotion.keep_up()
+    ended = target.status("shift").rollout
+    assert ended is not None
+    assert ended.state == "aborted"
+    tags = shop.registry.version("shift", second).tags
+    assert tags[ROLLOUT] == "aborted"
+    assert promotion.keep_up() is None
+
+
+def test_a_conductor_is_of_a_kind_that_is_allowed(
+    server: Server, target: OpenWhiskTarget, packages: Packages
+) -> None:
+    """Where the server allows some kinds, the newest Python among them."""
+    second = target.put(packages["second"])
+    server.limits["allowedKinds"] = ["blackbox", "sequence", "python:3.9", "python:3.10", "nodejs:20"]
+    target.roll_out("shift", second, PLAN, "run")
+    [conductor] = server.actions["penstock/shift"]["exec"]["components"]
+    assert server.actions[conductor.removeprefix("/_/")]["exec"]["kind"] == "python:3.10"
+
+
 def test_a_promotion_follows_it(
     server: Server, opened: Open, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,7 +476,7 @@ def test_both_sides_are_read_in_the_same_time(
     server = Pages(champion=champion, candidate=candidate)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rolling, "READ", most)
-        found = list(Rolling(server, "penstock")._answers("shift", kept(), begin, end))
+        found = list(Rolling(server, "penstock", 60)._answers("shift", kept(), begin, end))
     inside = {
         mine: sorted(each for each in starts if begin < each <= end)
         for mine, starts in ((False, champion), (True, candidate))
@@ -435,8 +508,8 @@ def test_what_an_activation_tells() -> None:
 def test_an_answer_is_on_record_after_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of as many components as the longer side has."""
     monkeypatch.undo()
-    assert rolling.recorded_after(kept()) == 75
-    assert rolling.recorded_after(kept(candidate=("a", "b", "c"))) == 195
+    assert rolling.recorded_after(kept(), 60) == 90
+    assert rolling.recorded_after(kept(candidate=("a", "b", "c")), 300) == 930
 
 
 # -- the conductor itself -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -130,6 +131,24 @@ def test_a_rule_that_was_switched_off_is_told_and_switched_on(
     target.attach("shift")
     assert target.status("shift").differs == ()
     assert fire(hosted, "penstock.shift.manual", {"raw": "2"}) == 202
+
+
+def test_an_event_that_did_not_come_through_is_told(server: Server, opened: Open, packages: Packages) -> None:
+    """Whoever fired it was told nothing: the server has it in the record of the event."""
+    target = deploy(opened, packages, arrived=BY_HAND)
+    fired = "penstock.shift.arrived"
+    lines = [
+        {"success": True, "activationId": "0" * 32},
+        {"success": False, "error": "Too many requests in the last minute."},
+    ]
+    assert {each.fault for each in target.status("shift").triggers} == {None}
+    for number, logs in enumerate((lines, lines[:1])):
+        server.records[str(number)] = {
+            "activationId": str(number), "name": fired, "path": f"guest/{fired}", "start": number, "duration": 1,
+            "response": {"status": "success", "result": {}}, "logs": [json.dumps(line) for line in logs],
+        }  # fmt: skip
+        faults = {each.name: each.fault for each in target.status("shift").triggers}
+        assert faults[fired] == (None if number else "Too many requests in the last minute.")
 
 
 def test_triggers_on_the_function_host(hosted: Hosted, on_host: Open, packages: Packages) -> None:

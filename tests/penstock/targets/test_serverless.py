@@ -432,7 +432,7 @@ def test_a_function_is_asked_by_the_gateway_for_its_host() -> None:
     wanted = {"host": "shift.functions.example.com", "path": "/predict", "body": '{"x": 2.0}'}
     with ingress() as address:
         gateway = Gateway(address)
-        assert gateway.ask("http://shift.functions.example.com", "predict", '{"x": 2.0}').json() == wanted
+        assert gateway.ask("http://shift.functions.example.com", "predict", b'{"x": 2.0}').json() == wanted
         command = [*shlex.split(gateway.curl("http://shift.functions.example.com")), "-d", '{"x": 2.0}']
         assert json.loads(subprocess.run(command, capture_output=True, check=True).stdout) == wanted
 
@@ -440,7 +440,7 @@ def test_a_function_is_asked_by_the_gateway_for_its_host() -> None:
 def test_without_a_gateway_it_is_asked_at_its_url() -> None:
     """And who does not answer is told, with what would help."""
     with ingress() as address:
-        assert Gateway(None).ask(address, "predict", "{}").json()["host"] == address.removeprefix("http://")
+        assert Gateway(None).ask(address, "predict", b"{}").json()["host"] == address.removeprefix("http://")
         assert Gateway(None).curl(address) == f"curl -s {address}/predict"
     with pytest.raises(TargetError, match=rf"{address} did not answer.*{settings.GATEWAY}"):
         Gateway(None).ask(address, "health")
