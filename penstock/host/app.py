@@ -286,9 +286,11 @@ class Host:
 
     async def _logs(self, request: Request) -> Response:
         given = request.query_params.get("lines", "100")
-        if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= _MAX_LOG_LINES):
-            raise HostError(422, f"lines is {given!r}: expected a whole number from 1 to {_MAX_LOG_LINES}")
-        lines = self._functions.log_tail(_name(request), int(given))
+        most = int(given.lstrip("0")[:9] or 0) if given.isascii() and given.isdigit() else 0
+        if not 1 <= most <= _MAX_LOG_LINES:
+            said = f"lines is {given[:80]!r}: expected a whole number from 1 to {_MAX_LOG_LINES}"
+            raise HostError(422, said)
+        lines = self._functions.log_tail(_name(request), most)
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
 
 

@@ -13,7 +13,7 @@ def event_in(line: bytes) -> dict[str, object]:
         return {}
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return event if isinstance(event, dict) else {}
 

@@ -105,11 +105,19 @@ class RuntimeProcess:
         # What is mapped from files, the libraries above all, is there once for all processes.
         return 0 if seen is None else int(seen.rss - getattr(seen, "shared", 0))
 
+    def _listens(self, port: int) -> bool:
+        """Whether it is this very process that listens there: a package's own code may print anything."""
+        try:
+            held = psutil.Process(self._process.pid).net_connections("tcp")
+        except psutil.Error:
+            return False
+        return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in held)
+
     async def _listen(self, stream: asyncio.StreamReader, source: str) -> None:
         async for line in lines_of(stream):
             event = event_in(line)
             port, reason = event.get("port"), event.get("reason")
-            if source == "out" and not self._port.done() and isinstance(port, int):
+            if source == "out" and not self._port.done() and type(port) is int and self._listens(port):
                 self._port.set_result(port)
             if isinstance(reason, str):
                 self.reasons.append(reason)

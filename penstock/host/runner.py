@@ -149,6 +149,10 @@ class Runner:
         except TimeoutError:
             raise HostError(502, f"{self.revision} is {self.state.value}: it cannot be proved now") from None
 
+    def kill(self) -> None:
+        """End the process at once, as it does not answer; one that is kept is started anew."""
+        self._signal(signal.SIGKILL)
+
     async def drain(self) -> None:
         """Answer what it has begun to answer, then stop."""
         self._kept = False

@@ -28,7 +28,7 @@ from penstock.host.function import Function
 from penstock.host.libraries import Libraries
 from penstock.host.limits import MIB
 from penstock.host.limits import Limits as HostLimits
-from penstock.host.openwhisk.entities import MAX_TIMEOUT, Action, Limits
+from penstock.host.openwhisk.entities import MAX_TIMEOUT, Action, Limits, parsed
 from penstock.host.pool import Pool
 from penstock.host.runner import Runner
 from penstock.host.state import StateFolder
@@ -189,8 +189,10 @@ class Actions:
                 if self._begun.get(runner) != runner.starts:
                     await self._begin(runner)
                 answer = await self._post(runner, b"/run", asked)
-            result = json.loads(answer.content)
+            result = parsed(answer.content)
         except TimeoutError:
+            # As OpenWhisk ends a container: else whoever asks next waits behind what hangs.
+            runner.kill()
             return _developer(f"The action exceeded its time limits of {milliseconds} milliseconds.")
         except TooLarge:
             return _developer(f"The action produced a response of more than {MAX_RESULT} bytes.")
@@ -232,14 +234,15 @@ class Printed:
             if not self._open:
                 self.complete.set()
             return
-        before, self._left = self._left, self._left - len(line)
+        if self._left < 0:
+            return
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        if self._left >= 0:
-            self.lines.append(f"{stamp} std{source}: {line.decode('utf-8', 'replace')}")
-        elif before >= 0:
-            self.lines.append(
-                f"{stamp} stderr: Logs were truncated: they have more bytes than the action's limit."
-            )
+        said = f"{stamp} std{source}: {line.decode('utf-8', 'replace')}"
+        # As it is kept: an empty line is none in memory.
+        self._left -= len(said) + 1
+        if self._left < 0:
+            said = f"{stamp} stderr: Logs were truncated: they have more bytes than the action's limit."
+        self.lines.append(said)
 
 
 def _developer(error: Any) -> tuple[str, Any]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import uuid
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from penstock.host.errors import HostError, storage_error
 from penstock.host.limits import Limits
-from penstock.host.openwhisk.entities import MAX_PARAMETERS, NAME
+from penstock.host.openwhisk.entities import MAX_PARAMETERS, NAME, parsed
 from penstock.host.openwhisk.namespaces import MISSING, Namespace, Namespaces
 from penstock.host.upload import read_body
 
@@ -55,8 +54,8 @@ async def body(request: Request, limits: Limits) -> bytes:
 async def parameters(request: Request, limits: Limits) -> dict[str, Any]:
     """The JSON object in a body; without one none. Raises HostError (400, 413)."""
     try:
-        value = json.loads(await body(request, limits) or b"{}")
-    except (ValueError, RecursionError) as error:
+        value = parsed(await body(request, limits) or b"{}")
+    except ValueError as error:
         raise malformed(str(error)) from error
     if not isinstance(value, dict):
         raise malformed("expected a JSON object")
@@ -70,7 +69,7 @@ async def _body(request: Request, limits: Limits, most: int, *, too_large: int) 
         if error.status != 413:
             raise
         said = f"The request content was malformed:\n{error.message}"
-        raise HostError(too_large, said) from error
+        raise (HostError if too_large == 413 else Oversized)(too_large, said) from error
 
 
 def found(entity: _F | None) -> _F:
@@ -112,12 +111,17 @@ def whole_number(request: Request, key: str, usual: int, least: int, most: int) 
     given = request.query_params.get(key)
     if given is None:
         return usual
-    if not (given.isascii() and given.isdigit() and least <= int(given[:17]) <= most):
+    number = int(given.lstrip("0")[:17] or 0) if given.isascii() and given.isdigit() else -1
+    if not least <= number <= most:
         raise HostError(
             400,
             f"The query parameter '{key}' is {given[:80]!r}: expected a whole number from {least} to {most}",
         )
-    return int(given)
+    return number
+
+
+class Oversized(HostError):
+    """An entity that is larger than anything is read, which is told as text."""
 
 
 def malformed(why: str) -> HostError:
@@ -134,6 +138,8 @@ async def refuse(request: Request, error: Exception) -> Response:
     if error.status in (400, 401, 403, 408, 413):
         # The body may not have been read to its end: what follows on this connection is not the next request.
         headers["Connection"] = "close"
+    if isinstance(error, Oversized):
+        return PlainTextResponse(error.message, error.status, headers)
     said = error.message if error.next_step is None else f"{error.message} ({error.next_step})"
     return JSONResponse({"code": uuid.uuid4().hex, "error": said}, error.status, headers)
 

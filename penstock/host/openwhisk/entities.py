@@ -5,12 +5,13 @@ The protocol: https://github.com/apache/openwhisk/blob/master/core/controller/sr
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from penstock.host.errors import HostError
 
@@ -22,16 +23,40 @@ KIND: Final = "blackbox"
 MAX_CODE: Final = 48 * 2**20
 MAX_PARAMETERS: Final = 2**20
 #: In milliseconds.
-MAX_TIMEOUT: Final = 300_000
+MAX_TIMEOUT: Final = 60_000  # what the runtime takes for an answer
 
 _VERSION = r"^\d{1,9}\.\d{1,9}\.\d{1,9}$"
+
+
+def parsed(text: bytes) -> Any:
+    """The value of a JSON text, which can be written as one again: no number is infinite or none, and no string half a character.
+
+    Raises ValueError.
+    """
+    try:
+        return written(json.loads(text, parse_constant=_no_number))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def written(value: Any) -> Any:
+    """A value that can be written as JSON. Raises ValueError where it cannot."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"it has half a character: {error.reason}") from error
+    return value
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 class KeyValue(BaseModel):
     """One parameter or annotation."""
 
     key: str
-    value: Any = None
+    value: Annotated[Any, AfterValidator(written)] = None
 
 
 class Limits(BaseModel):
@@ -152,7 +177,7 @@ def updated(before: Entity, content: Content) -> dict[str, Any]:
         kept = before.annotations if isinstance(before, Action | Package) else []
         changes["annotations"] = list({each.key: each for each in [*kept, *content.annotations]}.values())
     if content.parameters is not None:
-        size = sum(len(each.model_dump_json()) for each in content.parameters)
+        size = sum(len(each.model_dump_json().encode()) for each in content.parameters)
         if size >= MAX_PARAMETERS:
             raise HostError(
                 413, f"Parameters are too large: {size} bytes, and less than {MAX_PARAMETERS} are taken"

@@ -83,7 +83,7 @@ class Invoker:
     ) -> Outcome:
         """Ask each component with what the one before it gave; the first that fails is the last."""
         status, numbers = SUCCESS, list[str]()
-        result: Any = value
+        result: Any = {**value, "_actions": components} if "_actions" in value else value
         for component in components:
             action = self._namespace(name).actions.get(inner_path(component))
             if action is None:

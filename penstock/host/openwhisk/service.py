@@ -108,6 +108,9 @@ class OpenWhisk:
     async def issue(self, name: str) -> str:
         """A new key for a namespace, which is made where there is none. Raises OSError."""
         async with self.namespaces.alone(name):
+            if self.namespaces.get(name) is None:
+                # Of one of that name that was: an activation may have ended after it was removed.
+                await asyncio.to_thread(self._activations.forget, name)
             return await asyncio.to_thread(self.namespaces.issue, name)
 
     async def remove_namespace(self, name: str) -> None:
@@ -131,6 +134,8 @@ class OpenWhisk:
         """Make a package, or change what is given of one. Raises HostError (400, 409, 413) and OSError."""
         if content.binding:
             raise HostError(400, "A package cannot be bound to another one on this host.")
+        if name == "default":  # in the path of a web action it stands for none
+            raise HostError(400, "Package name is reserved.")
         async with self.namespaces.changing(namespace) as held:
             held.may_put("packages", name, overwrite=overwrite)
             before = held.packages.get(name, Package(name=name))

@@ -20,7 +20,7 @@ from penstock.host.errors import HostError
 from penstock.host.limits import Limits
 from penstock.host.openwhisk import asked
 from penstock.host.openwhisk.actions import APPLICATION_ERROR, SUCCESS
-from penstock.host.openwhisk.entities import Action, merged
+from penstock.host.openwhisk.entities import Action, merged, parsed
 from penstock.host.openwhisk.invoking import Record
 from penstock.host.openwhisk.namespaces import MISSING, Namespace
 from penstock.host.openwhisk.projection import EXTENSIONS, HTTP, MediaType
@@ -146,8 +146,8 @@ def _fields(request: Request, body: bytes) -> tuple[dict[str, Any], dict[str, An
         return query, {}
     if kind.json:
         try:
-            value = json.loads(body)
-        except (ValueError, RecursionError) as error:
+            value = parsed(body)
+        except ValueError as error:
             raise asked.malformed(str(error)) from error
         return ({**query, **value}, {}) if isinstance(value, dict) else (query, {_BODY: value})
     if (kind.main, kind.sub) == ("application", "x-www-form-urlencoded"):

@@ -31,7 +31,7 @@ def test_the_oldest_activations_go(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_what_a_long_log_keeps() -> None:
     """Up to the action's limit, and a line that says that there was more."""
-    printed = actions.Printed(10)
+    printed = actions.Printed(80)
     for line in (b"12345", b"67890", b"1", b"2"):
         printed("out", line)
     assert [line.partition("Z ")[2] for line in printed.lines] == [

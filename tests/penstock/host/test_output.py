@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
+import socket
+import sys
 
 import pytest
 
 from penstock.host.limits import Limits
+from penstock.host.openwhisk.actions import Printed
 from penstock.host.output import event_in, lines_of
+from penstock.host.process import RuntimeProcess
 from penstock.host.runner import restart_pause
 
 
@@ -37,10 +43,46 @@ def test_a_line_without_end() -> None:
     assert pieces[-1] == b"after"
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"[1]", b"text", b"{\xff}", b" {}"])
+@pytest.mark.parametrize("line", [b"", b"{", b"[1]", b"text", b"{\xff}", b" {}", b'{"a":' * 12_000])
 def test_what_is_no_event(line: bytes) -> None:
     """Anything that a library may print is no event and no error."""
     assert event_in(line) == {}
+
+
+def test_printed_lines_are_bounded() -> None:
+    """By what is kept of them: of an empty one that is more than its bytes."""
+    printed = Printed(1000)
+    for _ in range(100):
+        printed("out", b"")
+    assert sum(len(line) + 1 for line in printed.lines[:-1]) <= 1000
+    assert "truncated" in printed.lines[-1]
+
+
+def test_a_port_is_that_of_the_process_itself() -> None:
+    """What a package's code prints as it is loaded leads nobody to another's process."""
+
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            there = other.getsockname()[1]
+            code = f"""
+import json, socket, time
+print(json.dumps({{"event": "ready", "port": {there}}}), flush=True)
+print(json.dumps({{"event": "ready", "port": True}}), flush=True)
+own = socket.create_server(("127.0.0.1", 0))
+print(json.dumps({{"event": "ready", "port": own.getsockname()[1]}}), flush=True)
+time.sleep(60)
+"""
+            heard: list[bytes] = []
+            process = await RuntimeProcess.start(
+                [sys.executable, "-c", code], lambda _, line: heard.append(line)
+            )
+            port = await process.port(20)
+            process.signal(signal.SIGKILL)
+            await process.end()
+            assert len(heard) == 3
+            assert port == json.loads(heard[2])["port"] != there
+
+    asyncio.run(scenario())
 
 
 def test_an_event() -> None:
