@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,9 +135,20 @@ class Promotion:
             return True
         return (
             status.serving.version != champion.version
+            or bool(status.lost)
+            or self._forgotten(status.rollout) != []
             or (status.rollout is not None and not status.rollout.over)
             or self._unsettled(status.rollout) is not None
         )
+
+    def _forgotten(self, rollout: RolloutStatus | None) -> list[Version]:
+        """Versions whose rollout is under way as the registry has it, where it is none that the target knows of."""
+        return [
+            version
+            for version in self._registry.versions(self._pipeline)
+            if version.tags.get(ROLLOUT) == _UNDER_WAY
+            and (rollout is None or rollout.version != version.version)
+        ]
 
     def _unsettled(self, rollout: RolloutStatus | None) -> Version | None:
         """The version of a rollout that ended, where the registry does not know that."""
@@ -155,6 +166,9 @@ class Promotion:
         if status and status.serving:  # else no rollout goes on beside it
             status = self._stepped()
         rollout, serving = (status.rollout, status.serving) if status else (None, None)
+        for version in self._forgotten(rollout):
+            tags = {ROLLOUT: "aborted", ROLLOUT_BECAUSE: "the target knows of no such rollout any more"}
+            self._registry.tag(self._pipeline, version.version, tags)
         if status and rollout and not rollout.over and serving and serving.version == champion.version:
             return Live(serving.version, serving.revision, status.url)
         rolled = self._unsettled(rollout)
@@ -190,7 +204,9 @@ class Promotion:
         revision = self._put(package)
         status = self._status()
         if status is None or status.live is None:
-            return None
+            if not self._bring_back(wanted):
+                return None
+            status = self._target.status(self._function)
         last = status.rollout
         if last and last.over and (last.revision, last.run) == (revision, run):
             return revision
@@ -211,6 +227,18 @@ class Promotion:
                 next_step=error.next_step,
             ) from error
         return revision
+
+    def _bring_back(self, wanted: Version) -> bool:
+        """Where somebody took the function away: whether the champion, beside which a version is to be rolled out, serves again."""
+        champion = self._registry.champion(self._pipeline)
+        if champion is None or champion.version == wanted.version:
+            return False
+        with suppress(
+            PenstockError
+        ):  # what cannot be brought back must not keep a version from taking its place
+            self._move(champion, self._registration(champion))
+            return True
+        return False
 
     def _settle(self, wanted: Version, package: str, rollout: RolloutStatus) -> Live:
         """Enter a rollout's end in the registry; what serves, and the verdict."""
@@ -254,7 +282,8 @@ class Promotion:
     def _move(self, wanted: Version, package: str, since: str | None = None) -> Live:
         """Make it the champion and live; `since` where it is live already, by a rollout."""
         revision = self._put(package)
-        before, routed = self._now(wanted), False
+        before = self._now(wanted)
+        routed: str | None = None
         try:
             self._registry.set_alias(self._pipeline, CHAMPION, wanted.version)
             same = before.serving is not None and before.serving.revision == revision
@@ -264,7 +293,7 @@ class Promotion:
             if before.challenger:
                 self._registry.drop_alias(self._pipeline, CHALLENGER)
             # The live pointer comes last: where it names the revision, all before it was done.
-            routed = True
+            routed = revision
             self._target.route(self._function, revision)
             answers = self._target.serving(self._function)
             if answers != revision:
@@ -298,6 +327,7 @@ class Promotion:
         served = self._registry.version(self._pipeline, serving.version) if serving else None
         challenger = self._registry.by_alias(self._pipeline, CHALLENGER)
         return _Before(
+            absent=status is None or status.live is None,
             serving=serving,
             champion=served or self._registry.champion(self._pipeline),
             challenger=challenger is not None and challenger.version == wanted.version,
@@ -314,16 +344,16 @@ class Promotion:
                 return None
             raise
 
-    def _restore(self, wanted: Version, before: _Before, routed: bool) -> str:
-        """Undo each step of `_move`, whatever becomes of the others, also where the live name was perhaps `routed`; says what serves now."""
+    def _restore(self, wanted: Version, before: _Before, routed: str | None) -> str:
+        """Undo each step of `_move`, whatever becomes of the others, also of the live name where it may lead to `routed` by now; says what serves now."""
         pipeline, registry = self._pipeline, self._registry
         # The live pointer first, as callers wait for it.
         steps: list[Callable[[], None]] = []
         if before.serving is not None:
             revision = before.serving.revision
             steps.append(lambda: self._target.route(self._function, revision))
-        elif routed:
-            steps.append(lambda: self._target.remove(self._function))
+        elif before.absent and routed is not None:
+            steps.append(lambda: self._take_back(routed))
         if before.challenger:
             steps.append(lambda: registry.set_alias(pipeline, CHALLENGER, wanted.version))
         kept = {tag: wanted.tags[tag] for tag in (REGISTER_PATH, PROMOTED_AT) if tag in wanted.tags}
@@ -344,6 +374,12 @@ class Promotion:
         if faults:
             return f"nor could all be put back, run `penstock reconcile {pipeline}`: {'; '.join(faults)}"
         return f"version {before.serving.version} is back" if before.serving else "nothing serves"
+
+    def _take_back(self, revision: str) -> None:
+        """Take a function away again that was not there before, if it is not another's by now."""
+        status = self._status()
+        if status is not None and status.live == revision:
+            self._target.remove(self._function)
 
     def _registration(self, version: Version) -> str:
         """The path of a version's registration, by the attempt that won its key."""
@@ -367,8 +403,12 @@ class Promotion:
 
 @dataclass(frozen=True)
 class _Before:
-    """What was there before a move: what served, the version to call champion, whether the wanted one is challenger."""
+    """What was there before a move: what served, the version to call champion, whether the wanted one is challenger.
 
+    `absent`: there was no live name.
+    """
+
+    absent: bool
     serving: RevisionStatus | None
     champion: Version | None
     challenger: bool

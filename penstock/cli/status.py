@@ -111,6 +111,8 @@ def _stands(name: str, found: Status) -> tuple[Status | None, str]:
         return found, "idle"
     if live.state != "ready":
         return found, f"version {live.version} is {live.state}: {live.error or 'no reason given'}"
+    if found.lost:
+        return found, f"{'; '.join(found.lost)}; to do: penstock reconcile {name}"
     if found.differs:
         told = "; ".join(found.differs)
         return found, f"differs from the spec: {told}; to do: penstock reconcile {name}"

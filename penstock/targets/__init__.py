@@ -78,7 +78,8 @@ class Status(BaseModel):
     """A function on a target: `url` is its live name, `live` the revision behind it, `since` when that began (ISO).
 
     `web` is where it answers without a key of the platform, if anywhere; `triggers` start it. `differs` tells what is there otherwise than the spec
-    declares; deploying mends it. `rollout` is the one in course, else the last one.
+    declares; deploying mends it. `lost` tells what of it somebody took away or changed by hand, so that callers may not get the
+    live revision; deploying mends that, too. `rollout` is the one in course, else the last one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,6 +92,7 @@ class Status(BaseModel):
     web: str | None = None
     triggers: tuple[TriggerStatus, ...] = ()
     differs: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
     rollout: RolloutStatus | None = None
 
     @property

@@ -13,8 +13,9 @@ import pytest
 
 from penstock.errors import DeployError, Stale, StoreError
 from penstock.promotion import Promotion
-from penstock.registry import CHALLENGER, PROMOTED_AT, REGISTER_PATH
+from penstock.registry import CHALLENGER, PROMOTED_AT, REGISTER_PATH, ROLLOUT, ROLLOUT_BECAUSE
 from penstock.signatures import PUBLIC_KEYS, SIGNING_KEY, generate
+from penstock.spec.rollout import Rollout
 from penstock.targets import TargetError
 from penstock.targets.embedded import EmbeddedTarget
 from tests.penstock.shop import Shop
@@ -313,3 +314,53 @@ def test_of_many_at_once_one_is_promoted(shop: Shop) -> None:
     found = state(shop)
     assert found["aliases"]["champion"] == winner
     assert found["answer"] == float(winner)
+
+
+def test_a_rollout_that_the_target_knows_nothing_of_is_entered(shop: Shop) -> None:
+    """Its live name was taken away by hand, or who began it was killed before it did: the registry does not have it under way for ever."""
+    shop.promote()
+    version = shop.register()
+    shop.registry.tag("shift", version, {ROLLOUT: "under way"})
+    live = shop.promotion.keep_up()
+    assert live is not None
+    assert live.version == "1"
+    found = shop.registry.version("shift", version)
+    assert found is not None
+    assert (found.tags[ROLLOUT], found.tags[ROLLOUT_BECAUSE]) == (
+        "aborted", "the target knows of no such rollout any more"
+    )  # fmt: skip
+    assert shop.promotion.keep_up() is None
+
+
+def test_a_rollout_has_the_champion_beside_it(shop: Shop) -> None:
+    """Where somebody took the function away, it is brought back first: no version takes its place unseen."""
+    shop.promote()
+    EmbeddedTarget(shop.settings.host_state).remove("shift")
+    version = shop.register()
+    plan = Rollout(steps=(50,), requests=1000, minutes=0)
+    promotion = shop.promotion
+    with promotion._lock():
+        wanted = promotion._known(version)
+        revision = promotion._begin(wanted, shop.package(version), plan, "run")
+    assert revision is not None
+    status = EmbeddedTarget(shop.settings.host_state).status("shift")
+    assert status.serving is not None
+    assert status.serving.version == "1"
+    assert status.rollout is not None
+    assert status.rollout.revision == revision
+    promotion.abort_rollout()
+
+
+def test_what_is_lost_is_mended(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What serves is the champion by name, and not all of it leads there: it is deployed again."""
+    shop.promote()
+    promotion, real = shop.promotion, EmbeddedTarget.status
+    lost = iter([("a Service",), ("a Service",)])
+    monkeypatch.setattr(
+        EmbeddedTarget,
+        "status",
+        lambda *given: real(*given).model_copy(update={"lost": next(lost, ())}),
+    )
+    live = promotion.keep_up()
+    assert live is not None
+    assert promotion.keep_up() is None

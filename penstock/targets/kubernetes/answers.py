@@ -17,6 +17,10 @@ def told(platform: str, name: str, answer: httpx.Response) -> Any:
         found = answer.json()
     except ValueError:
         found = {"error": f"{answer.text[:200]!r} is no JSON"}
+        if answer.is_success:
+            raise TargetError(
+                f"{name} on {platform}: {found['error']}", next_step="see what answers in its place"
+            ) from None
     if answer.is_success:
         return found
     said = found if isinstance(found, dict) else {}

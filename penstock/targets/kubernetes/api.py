@@ -38,12 +38,18 @@ _TIMED: Final = re.compile(r"\d{4}-\d\d-\d\dT")
 _FORBIDDEN: Final = 403
 #: Somebody else wrote meanwhile.
 CONFLICT: Final = 409
-#: Of its own trouble; what we ask is the same however often it is asked.
-_AGAIN: Final = {429, 500, 503, 504}
+#: Of its own trouble, or of what stands before it; what we ask is the same however often it is asked.
+_AGAIN: Final = {429, 500, 502, 503, 504}
+#: What it says of a kind that it does not know, and so may whatever stands before it say of anything.
+_NO_SUCH_KIND: Final = "404 page not found"
 _PATIENCE: Final = 60.0
 _TIMEOUT: Final = httpx.Timeout(90.0, connect=10.0)
 #: For one pod to say what it counts: another look follows.
 _GLANCE: Final = 5.0
+
+
+class UnknownKind(TargetError):
+    """The API server, or what stands before it, has no such page: that of a kind that it knows would be there."""
 
 
 class Api:
@@ -112,7 +118,11 @@ class Api:
     def find(self, kind: str, labels: Mapping[str, str]) -> list[Object]:
         """The objects that have all of these labels."""
         selector = ",".join(f"{name}={value}" for name, value in labels.items())
-        return list(self._call("GET", self._path(kind), params={"labelSelector": selector})["items"])
+        path = self._path(kind)
+        items = self._call("GET", path, params={"labelSelector": selector}).get("items")
+        if not isinstance(items, list):
+            raise self._no_object("GET", path, str(items), "a list of objects")
+        return items
 
     def delete(self, kind: str, name: str) -> None:
         """Take an object away, and what it owns after it; one that is not there is no error."""
@@ -160,7 +170,7 @@ class Api:
             answer = self._send("GET", where, timeout=_GLANCE)
         except TargetError:
             return None
-        if answer.status_code == _FORBIDDEN:
+        if answer.status_code == _FORBIDDEN and _status(answer):
             raise TargetError(
                 f"GET {where}: {_FORBIDDEN}: {_status(answer)}",
                 next_step=_next_step(_FORBIDDEN, self.namespace),
@@ -184,12 +194,15 @@ class Api:
     def _call(self, method: str, path: str, **request: Any) -> Object:
         answer = self._answer(method, path, **request)
         found = object_in(answer)
-        if not found:
-            raise TargetError(
-                f"{method} {path}: {answer.text[:200]!r}, expected an object",
-                next_step=f"see that {self._access.server} is a cluster's API server",
-            )
+        if not found or "metadata" not in found:
+            raise self._no_object(method, path, answer.text, "an object")
         return found
+
+    def _no_object(self, method: str, path: str, said: str, expected: str) -> TargetError:
+        return TargetError(
+            f"{method} {path}: {said[:200]!r}, expected {expected}",
+            next_step=f"see that {self._access.server} is a cluster's API server",
+        )
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         """The answer, a success; asked again while that may help."""
@@ -203,12 +216,13 @@ class Api:
             if answer.is_success:
                 return answer
             if answer.status_code not in _AGAIN or last:
-                status, said = answer.status_code, _status(answer) or answer.text[:200]
-                raise TargetError(
-                    f"{method} {path}: {status}: {said}",
-                    next_step=_next_step(status, self.namespace),
-                    status=status,
-                )
+                status, said = answer.status_code, _status(answer)
+                message = f"{method} {path}: {status}: {said or answer.text[:200]}"
+                next_step = _next_step(status, self.namespace)
+                if not said and answer.text.strip() == _NO_SUCH_KIND:
+                    raise UnknownKind(message, next_step=next_step)
+                # Whoever else says that there is none, or that another wrote, does not know.
+                raise TargetError(message, next_step=next_step, status=status if said else None)
         raise AssertionError
 
     def _send(

@@ -62,7 +62,7 @@ class Deployments:
 
     def size(self, *numbers: int) -> int:
         """As many pods as the most of these, within what is asked for."""
-        return min(max(self._shape.least, *numbers), self._shape.most)
+        return min(max((self._shape.least, *numbers)), self._shape.most)
 
     def scale(self, deployment: Object, number: int) -> None:
         """Have so many pods of it."""
@@ -113,7 +113,7 @@ class Deployments:
             state = "backoff" if found is not None and found.crashes else "starting"
         return RevisionStatus(
             revision=annotation(deployment, manifests.REVISION),
-            version=deployment["metadata"]["labels"]["app.kubernetes.io/version"],
+            version=(deployment["metadata"].get("labels") or {}).get("app.kubernetes.io/version", ""),
             state=state,
             restarts=trouble.restarts(own),
             error=None if found is None else found.reason,
@@ -125,8 +125,8 @@ class Deployments:
 
 def own_pods(deployment: Object, pods: Iterable[Object]) -> list[Object]:
     """Which of a function's pods are a Deployment's."""
-    short = deployment["metadata"]["labels"][manifests.SHORT]
-    return [pod for pod in pods if pod["metadata"]["labels"].get(manifests.SHORT) == short]
+    short = (deployment["metadata"].get("labels") or {}).get(manifests.SHORT)
+    return [pod for pod in pods if (pod["metadata"].get("labels") or {}).get(manifests.SHORT) == short]
 
 
 def old(deployments: Sequence[Object], kept: Collection[str]) -> list[Object]:

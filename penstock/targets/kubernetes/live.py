@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
+
+from pydantic import ValidationError
 
 from penstock.rollout.counted import Watch
 from penstock.rollout.record import State
@@ -44,8 +47,10 @@ class LiveNames(ABC):
 
 
 def watch_of(live: Live | None) -> Watch | None:
-    """The rollout in course, or the last one; None before the first."""
-    return Watch.model_validate_json(live.rollout) if live and live.rollout else None
+    """The rollout in course, or the last one; None before the first, and where somebody changed its record by hand."""
+    with suppress(ValidationError):
+        return Watch.model_validate_json(live.rollout) if live and live.rollout else None
+    return None
 
 
 def serving(live: Live) -> set[str]:

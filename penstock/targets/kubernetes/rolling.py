@@ -76,9 +76,14 @@ class Deployed:
 
     def follow(self, name: str, live: Live, record: Record) -> None:
         """As many pods as the share needs, where these are what splits requests. See `Sides`."""
-        if live.traffic:
-            champion = self._deployments.find(name, live.revision)
-            candidate = self._deployments.known(name, record.revision)
+        champion = self._deployments.find(name, live.revision)
+        candidate = self._deployments.known(name, record.revision)
+        for each in (champion, candidate):
+            if each is not None and not replicas(each):  # somebody took its pods away
+                self._deployments.scale(each, self._deployments.size())
+        if not live.traffic:
+            self._api.apply(manifests.revision_service(manifests.revision_of(candidate), candidate))
+        else:
             # Never fewer: shares rise, and one that is to have all of them has been given more pods already.
             self._deployments.scale(
                 candidate, max(replicas(candidate), beside(record.share, replicas(champion)))

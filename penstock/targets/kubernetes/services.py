@@ -8,7 +8,7 @@ from __future__ import annotations
 from penstock.targets import TargetError
 from penstock.targets.asking import crowded, tries
 from penstock.targets.kubernetes import manifests
-from penstock.targets.kubernetes.api import CONFLICT, Api
+from penstock.targets.kubernetes.api import CONFLICT, Api, Object, UnknownKind
 from penstock.targets.kubernetes.live import PATIENCE, LiveNames, watch_of
 from penstock.targets.kubernetes.manifests import Live
 from penstock.targets.kubernetes.owned import ours
@@ -63,17 +63,29 @@ class Services(LiveNames):
                     )
                 )
             except TargetError as error:
-                if error.status == 404:
+                if isinstance(error, UnknownKind) or error.status == 404:
                     raise TargetError(
                         f"{PARENT_GATEWAY} is set, and this cluster knows no HTTPRoute: {error.message}",
                         next_step=f"install the Gateway API, or leave {PARENT_GATEWAY} unset",
-                        status=404,
                     ) from error
                 if error.status != CONFLICT:
                     raise
             else:
                 return
         raise crowded(f"the HTTPRoute of {name}")
+
+    def lost(self, name: str, live: Live) -> list[str]:
+        """What of it does not lead to what is live, as somebody changed it by hand; outside a rollout."""
+        objects, found = manifests.object_name(name), []
+        service = ours(self._api, "Service", objects, name)
+        if service is None or service["spec"].get("selector") != manifests.of_revision(name, live.revision):
+            found.append(f"the Service {objects} does not select the pods of {live.revision}")
+        if self._given.parent is not None:
+            route = ours(self._api, "HTTPRoute", objects, name)
+            wanted = manifests.http_route(name, self._given.parent, self.url(name))
+            if route is None or _asked(route) != _asked(wanted):
+                found.append(f"the HTTPRoute {objects} does not lead to the Service")
+        return found
 
     def remove(self, name: str) -> None:
         """Take it away, how callers come to it first."""
@@ -82,6 +94,17 @@ class Services(LiveNames):
             self._api.delete("HTTPRoute", objects)
         if self.find(name) is not None:
             self._api.delete("Service", objects)
+
+
+def _asked(route: Object) -> list[object]:
+    """By what an HTTPRoute is asked, and whom it asks; the API server adds more to each."""
+    rules = route["spec"].get("rules") or []
+    backends = [each for rule in rules for each in rule.get("backendRefs") or []]
+    return [
+        route["spec"].get("hostnames"),
+        [(each.get("name"), each.get("namespace")) for each in route["spec"].get("parentRefs") or []],
+        [(each.get("name"), each.get("weight")) for each in backends],
+    ]
 
 
 def candidate_of(live: Live) -> tuple[str, int] | None:

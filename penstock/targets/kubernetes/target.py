@@ -21,7 +21,7 @@ from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.deployments import Deployments, old, replicas
 from penstock.targets.kubernetes.live import answering, moved, serving, watch_of
 from penstock.targets.kubernetes.manifests import Live, Revision
-from penstock.targets.kubernetes.owned import ours
+from penstock.targets.kubernetes.owned import annotation, ours
 from penstock.targets.kubernetes.rolling import Deployed
 from penstock.targets.kubernetes.rollouts import RolledOut, Rollouts
 from penstock.targets.kubernetes.services import Services
@@ -88,7 +88,9 @@ class KubernetesTarget(RolledOut):
         routed = self._live.change(name, lambda now: moved(now, revision))
         self._live.lead(name)
         self._await_moved(name, revision)
-        others = self._deployments.end_others(name, {revision})
+        # Somebody else may have moved it since: what serves is not ended.
+        now = self._live.find(name)
+        others = self._deployments.end_others(name, serving(now) if now else {revision})
         with suppress(TargetError):  # it is live: what is left, the next one takes away
             for each in old(others, {revision, routed.before}):
                 self._api.delete("Deployment", each["metadata"]["name"])
@@ -116,12 +118,21 @@ class KubernetesTarget(RolledOut):
             raise TargetError(f"no function {name} on Kubernetes", next_step="deploy it first", status=404)
         pods = self._api.find("Pod", manifests.of_function(name))
         watch = watch_of(live)
+        lost: list[str] = []
+        if live and len(serving(live)) == 1:
+            lost = self._live.lost(name, live)
+            of_live = next(
+                (each for each in deployments if annotation(each, manifests.REVISION) == live.revision), None
+            )
+            if of_live is not None and not replicas(of_live):
+                lost.append(f"the Deployment of {live.revision} is to have no pods")
         return Status(
             name=name,
             url=self._live.url(name),
             live=live.revision if live else None,
             since=live.since if live else None,
             revisions=tuple(self._deployments.state(each, pods) for each in deployments),
+            lost=tuple(lost),
             rollout=watch.status() if watch else None,
         )
 
@@ -164,6 +175,9 @@ class KubernetesTarget(RolledOut):
         if before is not None:
             self._deployments.restore(before)
             return
+        live = self._live.find(made.function)
+        if live and made.revision in serving(live):
+            return  # some of its pods may answer
         self._api.delete("Deployment", made.name)
         if with_policy:
             self._api.delete("NetworkPolicy", manifests.object_name(made.function))

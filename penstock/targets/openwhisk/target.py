@@ -355,17 +355,19 @@ def open_openwhisk(function: Function, _: Path) -> OpenWhiskTarget:
             next_step="tag the function image with its release",
         )
     server = OpenWhisk(os.environ[URL], os.environ[AUTH])
-    bounds = Bounds(memory=_number(MEMORY, USUAL.memory), seconds=_number(SECONDS, USUAL.seconds))
+    bounds = Bounds(memory=_number(MEMORY, USUAL.memory), seconds=_number(SECONDS, USUAL.seconds, most=60))
     return OpenWhiskTarget(server, image, os.environ.get(PACKAGE, "penstock"), function, bounds)
 
 
-def _number(variable: str, default: int) -> int:
+def _number(variable: str, default: int, most: int = 10**6) -> int:
     said = os.environ.get(variable) or str(default)
-    if not (said.isascii() and said.isdigit() and int(said[:9])):
+    number = int(said[:9]) if said.isascii() and said.isdigit() else 0
+    if not 1 <= number <= most:
         raise TargetError(
-            f"{variable} is {said!r}: expected a whole number above 0", next_step=f"set it, to {default} say"
+            f"{variable} is {said!r}: expected a whole number from 1 to {most}",
+            next_step=f"set it, to {default} say",
         )
-    return int(said[:9])
+    return number
 
 
 def _in_use(live: Mapping[str, Any] | None) -> tuple[str, ...]:

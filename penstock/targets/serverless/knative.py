@@ -67,6 +67,10 @@ class Knative:
             traffic.append({**_entry(name, percent), "tag": tag})
         return {**now, "spec": {**now["spec"], "traffic": traffic}}
 
+    def shares(self, found: Object) -> object:
+        """By name. See `Platform`."""
+        return {each["revisionName"]: each["percent"] for each in _pinned(found) if each.get("percent")}
+
     def can_share(self, now: Object, known: Sequence[Object]) -> bool:
         """Any can. See `Platform`."""
         return True

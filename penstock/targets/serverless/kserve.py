@@ -57,7 +57,7 @@ class KServe:
                 },
                 "spec": {"predictor": wanted},
             }
-        if _is(now, wanted):
+        if _is(now, wanted) and _images(now["spec"]["predictor"]) == _images(wanted):
             return now
         return _with(now, {**wanted, _CANARY: 0} if _CANARY in now["spec"]["predictor"] else wanted)
 
@@ -78,6 +78,11 @@ class KServe:
             else:
                 held = predictor(_revision(known[-1]), shape)
         return _with(now, {**held, _CANARY: percent})
+
+    def shares(self, found: Object) -> object:
+        """That of what it holds, and what that is. See `Platform`."""
+        held = found["spec"]["predictor"]
+        return held.get(_CANARY), (held.get("labels") or {}).get(TEMPLATE), _images(held)
 
     def can_share(self, now: Object, known: Sequence[Object]) -> bool:
         """What it holds can. See `Platform`."""
@@ -127,6 +132,10 @@ def _is(now: Object, wanted: Object) -> bool:
     """Whether an InferenceService holds what has these labels, in which all of it is told."""
     held = now["spec"]["predictor"].get("labels") or {}
     return all(held.get(label) == wanted["labels"][label] for label in (manifests.SHORT, TEMPLATE))
+
+
+def _images(held: Object) -> list[str | None]:
+    return [each.get("image") for each in held.get("containers") or []]
 
 
 def _with(now: Object, held: Object) -> Object:

@@ -84,6 +84,17 @@ class Annotated(LiveNames):
         found = self._keeper(name)
         return all_to(settled(found)) if found else None
 
+    def lost(self, name: str, found: Object, live: Live) -> list[str]:
+        """What of the function's object `found` does not lead to what is live, as somebody changed it by hand; outside a rollout."""
+        if not self._revisions.find(manifests.of_revision(name, live.revision)):
+            return []  # it lacks the revision itself
+        wanted = self._led(name, found, live)
+        if self._platform.shares(found) == self._platform.shares(wanted):
+            return []
+        return [
+            f"{self._platform.title} is told other shares of the traffic than all of it to {live.revision}"
+        ]
+
     def _led(self, name: str, now: Object, live: Live) -> Object:
         """The function's object with the traffic that is written."""
         watch = watch_of(live)

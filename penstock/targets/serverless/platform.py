@@ -50,6 +50,9 @@ class Platform(Protocol):
         Of a revision's Knative Revisions it goes to the one that was put last.
         """
 
+    def shares(self, found: Object) -> object:
+        """What of it says which share of the traffic each revision is to have, to be held against the same of another."""
+
     def can_share(self, now: Object, known: Sequence[Object]) -> bool:
         """Whether a share can be given to a revision of these Knative Revisions, beside the live one."""
 

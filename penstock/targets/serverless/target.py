@@ -17,7 +17,7 @@ from penstock.targets import Status, TargetError
 from penstock.targets.asking import polls
 from penstock.targets.kubernetes import access, manifests, owned, settings
 from penstock.targets.kubernetes.answers import revision_in, told
-from penstock.targets.kubernetes.api import Api, Object
+from penstock.targets.kubernetes.api import Api, Object, UnknownKind
 from penstock.targets.kubernetes.live import answering, moved, serving, watch_of
 from penstock.targets.kubernetes.manifests import Live, Revision
 from penstock.targets.kubernetes.owned import annotation
@@ -64,7 +64,7 @@ class ServerlessTarget(RolledOut):
             try:
                 self._api.find(kind, manifests.of_function("none"))
             except TargetError as error:
-                if error.status != 404:
+                if not isinstance(error, UnknownKind) and error.status != 404:
                     raise
                 raise TargetError(
                     f"{self._platform.title} is not in this cluster, or not whole: it knows no {resource}",
@@ -81,12 +81,12 @@ class ServerlessTarget(RolledOut):
         before = self._find(name)
         live = self._live.find(name)
         if live and len(serving(live)) > 1:
-            if revision in serving(live):
+            if revision in serving(live) and self._revisions.find(manifests.of_revision(name, revision)):
                 return revision  # it has proved itself, and its share is the rollout's
             if self._platform.one_beside:
                 raise TargetError(
                     f"{name} on {self._platform.title} has no room beside the rollout that is under way",
-                    next_step="wait for its end, or end it: penstock rollout PIPELINE abort",
+                    next_step="wait for its end, or end it: penstock rollout PIPELINE abort, or promote where what serves is gone",
                     status=409,
                 )
         image = append(found, self._given.image(found.manifest.runtime), self._given.repository(name))
@@ -141,12 +141,13 @@ class ServerlessTarget(RolledOut):
         counted = {annotation(each, manifests.REVISION): each for each in known}
         return Status(
             name=name,
-            url=self._url_of(found),
+            url=str(found.get("status", {}).get("url") or ""),
             live=live.revision if live else None,
             since=live.since if live else None,
             revisions=tuple(
                 self._revisions.state(each, live=revision in answers) for revision, each in counted.items()
             ),
+            lost=tuple(self._live.lost(name, found, live)) if live and len(answers) == 1 else (),
             rollout=watch.status() if watch else None,
         )
 
@@ -181,7 +182,8 @@ class ServerlessTarget(RolledOut):
     def _undo(self, made: Revision, before: Object | None, there: set[str]) -> None:
         """Have all as it was before a revision was put."""
         if before is None:
-            self.remove(made.function)
+            if self._live.find(made.function) is None:  # else somebody has made it live meanwhile
+                self.remove(made.function)
             return
 
         def undone(now: Object | None) -> Object:

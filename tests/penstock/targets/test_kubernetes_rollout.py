@@ -355,3 +355,96 @@ def test_pods_give_no_more_than_half_and_are_the_nearest(step: int, pods: int) -
         return abs(100 * number / (pods + number) - step)
 
     assert off(own) <= min(off(number) for number in range(1, pods + 1)) + 1
+
+
+# -- what somebody changes by hand ------------------------------------------------------------------------------------
+
+
+def test_a_live_revision_without_pods_is_lost(stage: Stage) -> None:
+    """Scaled to none by hand: that is told, and routing to it again mends it."""
+    assert stage.target.status("shift").lost == ()
+    name = manifests.revision_name("shift", OLD)
+    stage.cluster.merge("Deployment", name, {"spec": {"replicas": 0}})
+    assert stage.target.status("shift").lost == (f"the Deployment of {OLD} is to have no pods",)
+    stage.target.route("shift", OLD)
+    assert (stage.target.status("shift").lost, stage.pods(OLD)) == ((), 3)
+
+
+def test_a_service_that_leads_elsewhere_is_lost(stage: Stage) -> None:
+    """Its selector changed by hand."""
+    stage.cluster.merge("Service", "shift", {"spec": {"selector": manifests.of_revision("shift", NEW)}})
+    assert stage.target.status("shift").lost == (f"the Service shift does not select the pods of {OLD}",)
+    stage.target.route("shift", OLD)
+    assert stage.target.status("shift").lost == ()
+
+
+def test_a_route_that_is_gone_is_lost() -> None:
+    """Taken away by hand, or never made, as who deployed was killed; or changed. A rollout's own is none of these."""
+    stage = Stage(Cluster(), given_settings(gateway="gateways/public"))
+    said = ("the HTTPRoute shift does not lead to the Service",)
+    stage.cluster.delete("HTTPRoute", "shift")
+    assert stage.target.status("shift").lost == said
+    stage.target.route("shift", OLD)
+    assert stage.target.status("shift").lost == ()
+    stage.cluster.merge("HTTPRoute", "shift", {"spec": {"hostnames": ["other.example"]}})
+    assert stage.target.status("shift").lost == said
+    stage.target.route("shift", OLD)
+    stage.begin()
+    assert stage.target.status("shift").lost == ()
+    stage.target.steer("shift", "abort")
+    assert stage.target.status("shift").lost == ()
+
+
+def test_a_rollouts_sides_are_made_whole() -> None:
+    """Pods of either side, and the Service by which a Gateway finds the candidate's, taken away by hand: the next look has them back."""
+    stage = Stage(Cluster(), given_settings(gateway="gateways/public"))
+    stage.begin()
+    for revision in (OLD, NEW):
+        stage.cluster.merge(
+            "Deployment", manifests.revision_name("shift", revision), {"spec": {"replicas": 0}}
+        )
+    stage.cluster.delete("Service", manifests.revision_name("shift", NEW))
+    stage.target.take_step("shift")
+    assert (stage.pods(OLD), stage.pods(NEW)) == (3, 3)
+    assert stage.shares().keys() == {OLD, NEW}
+
+
+def test_what_went_live_meanwhile_is_not_ended(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two who deploy at once: whoever is done last ends what does not serve, and not what he did not make live."""
+    target = stage.target
+
+    def first_another(name: str, revision: str) -> None:
+        monkeypatch.setattr(target, "_await_moved", lambda *_: None)
+        target.route("shift", OTHER)
+
+    monkeypatch.setattr(target, "_await_moved", first_another)
+    target.route("shift", NEW)
+    assert target.status("shift").live == OTHER
+    assert stage.shares() == {OTHER: 1000}
+
+
+def test_what_serves_is_not_taken_away_as_it_fails(stage: Stage) -> None:
+    """Put again, as its Deployment was taken away by hand, it has some pods and not all: these stay."""
+    stage.take_away(OLD)
+    made = Revision("shift", "1", OLD, "f:1", None)
+    stage.target._deployments.run(made)
+    stage.target._undo(made, None, with_policy=False)
+    assert stage.pods(OLD) == 3
+    other = Revision("shift", "2", NEW, "f:1", None)
+    stage.target._undo(other, None, with_policy=False)
+    assert stage.pods(NEW) == 0
+
+
+def test_a_record_that_is_no_record_is_none(stage: Stage) -> None:
+    """Cut by hand: what serves is still told, and can be moved."""
+    stage.begin()
+    stage.target.steer("shift", "abort")
+    service = stage.cluster.objects["Service", "shift"]
+    service["metadata"]["annotations"][manifests.ROLLOUT] = '{"record": '
+    del stage.cluster.objects["Deployment", manifests.revision_name("shift", NEW)]["metadata"]["labels"][
+        "app.kubernetes.io/version"
+    ]
+    status = stage.target.status("shift")
+    assert (status.live, status.rollout) == (OLD, None)
+    stage.target.route("shift", NEW)
+    assert stage.target.status("shift").live == NEW

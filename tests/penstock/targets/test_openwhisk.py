@@ -124,17 +124,22 @@ def test_what_an_action_may_have_is_said(
     package = make_function(1)
     usual.route("shift", usual.put(package))
     monkeypatch.setenv("PENSTOCK_OPENWHISK_MEMORY", "512")
-    monkeypatch.setenv("PENSTOCK_OPENWHISK_SECONDS", "300")
+    monkeypatch.setenv("PENSTOCK_OPENWHISK_SECONDS", "30")
     larger = open_target(FUNCTION, tmp_path)
     [differs] = larger.status("shift").differs
     assert "PENSTOCK_OPENWHISK_MEMORY and PENSTOCK_OPENWHISK_SECONDS say" in differs
     larger.route("shift", larger.put(package))
     assert larger.status("shift").differs == ()
     [component] = server.actions["penstock/shift"]["exec"]["components"]
-    assert server.actions[component.removeprefix("/_/")]["limits"] == {"memory": 512, "timeout": 300_000}
-    monkeypatch.setenv("PENSTOCK_OPENWHISK_MEMORY", "0")
-    with pytest.raises(TargetError, match="MEMORY is '0': expected a whole number above 0"):
-        open_target(FUNCTION, tmp_path)
+    assert server.actions[component.removeprefix("/_/")]["limits"] == {"memory": 512, "timeout": 30_000}
+    # The runtime gives up after a minute.
+    for name, value, most in (("SECONDS", "61", 60), ("MEMORY", "0", 10**6), ("MEMORY", "x", 10**6)):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"PENSTOCK_OPENWHISK_{name}", value)
+            with pytest.raises(
+                TargetError, match=f"{name} is '{value}': expected a whole number from 1 to {most}"
+            ):
+                open_target(FUNCTION, tmp_path)
 
 
 def test_a_package_that_is_too_large_is_not_sent(

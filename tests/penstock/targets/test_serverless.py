@@ -7,7 +7,7 @@ import shlex
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -22,6 +22,7 @@ from penstock.host.manifest import Manifest
 from penstock.targets import TargetError
 from penstock.targets.kubernetes import settings
 from penstock.targets.kubernetes.access import Access
+from penstock.targets.kubernetes.answers import told
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.manifests import Revision, Shape, function_of
 from penstock.targets.serverless import knative, kserve, manifests
@@ -366,9 +367,21 @@ def test_a_revisions_state(ready: str, pods: list[Object], live: bool, state: st
 
 
 @pytest.mark.parametrize("platform", [Knative(), KServe()])
-def test_a_platform_that_is_not_there_is_told_so(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An API server knows nothing of a group that is not installed."""
-    target = target_of(platform, httpx.Response(404, text="404 page not found\n"), monkeypatch)
+@pytest.mark.parametrize(
+    "absent",
+    [
+        httpx.Response(404, text="404 page not found\n"),
+        httpx.Response(
+            404, json={"kind": "Status", "message": "the server could not find the requested resource"}
+        ),
+    ],
+    ids=["group", "kind"],
+)
+def test_a_platform_that_is_not_there_is_told_so(
+    platform: Platform, absent: httpx.Response, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API server knows nothing of a group that is not installed, or of a kind."""
+    target = target_of(platform, absent, monkeypatch)
     with pytest.raises(
         TargetError, match=rf"{platform.title} is not in this cluster, .* knows no {platform.resource}"
     ):
@@ -394,6 +407,45 @@ def test_a_function_that_is_not_there_is_a_404(platform: Platform, monkeypatch: 
         with pytest.raises(TargetError, match=f"no function shift on {platform.title}") as caught:
             call("shift")
         assert caught.value.status == 404
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        httpx.Response(404, text="<html>nginx</html>"),
+        httpx.Response(404, text="404 page not found"),
+        httpx.Response(404, json={"error": "no route"}),
+        httpx.Response(200, json={"ok": True}),
+        httpx.Response(200, text="<html>sign in</html>"),
+        httpx.Response(409, text="conflict"),
+    ],
+    ids=["a page", "no page", "JSON", "no object", "a login", "a conflict"],
+)
+@pytest.mark.parametrize("platform", [Knative(), KServe()])
+def test_what_stands_before_the_api_server_says_nothing_of_what_is_there(
+    platform: Platform, other: httpx.Response, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load balancer that has lost it, or a page to sign in: by that nothing is absent, and nothing is taken away or made anew."""
+    target = target_of(platform, other, monkeypatch)
+    api = target._api
+    asks: list[Callable[[], object]] = [
+        lambda: target.status("shift"),
+        lambda: api.get("Service", "shift"),
+        lambda: api.find("Pod", {}),
+        lambda: api.apply({"kind": "Service", "metadata": {"name": "shift"}}),
+    ]
+    if other.status_code != 200:
+        asks.append(lambda: api.delete("Service", "shift"))
+    for ask in asks:
+        with pytest.raises(TargetError) as caught:
+            ask()
+        assert caught.value.status is None
+
+
+def test_a_page_is_no_answer_of_a_function() -> None:
+    """Whatever answers with it in the function's place."""
+    with pytest.raises(TargetError, match="'<html>' is no JSON"):
+        told("Knative", "shift", httpx.Response(200, text="<html>"))
 
 
 # -- the ingress --------------------------------------------------------------------------------------------------

@@ -351,3 +351,56 @@ def test_versions_follow_each_other(stage: OnPlatform) -> None:
         stage.target.route("shift", live)
         assert stage.shares() == {live: 1000}
         assert stage.pods(live) == SIZE
+
+
+def test_shares_that_somebody_changed_are_lost(stage: OnPlatform) -> None:
+    """By hand, or as who deployed was killed before the function's object followed: that is told, and routing again mends it."""
+    assert stage.target.status("shift").lost == ()
+    spec: Any = stage.spec
+    if stage.platform.title == "Knative":
+        [new] = stage.revisions(NEW)
+        spec["traffic"] = [{"revisionName": new, "latestRevision": False, "percent": 100}]
+    else:
+        spec["predictor"]["canaryTrafficPercent"] = 100
+    [lost] = stage.target.status("shift").lost
+    assert lost.endswith(f"is told other shares of the traffic than all of it to {OLD}")
+    stage.target.route("shift", OLD)
+    assert stage.target.status("shift").lost == ()
+    stage.begin()
+    assert stage.target.status("shift").lost == ()
+
+
+def test_a_champion_that_is_gone_is_put_again(on_knative: OnPlatform) -> None:
+    """Its Knative Revision taken away by hand while another is rolled out: nothing serves, and putting it makes it anew, by its name."""
+    on_knative.begin()
+    on_knative.take_away(OLD)
+    assert on_knative.target.status("shift").serving is None
+    on_knative.put(OLD)
+    on_knative.target.route("shift", OLD)
+    assert on_knative.target.status("shift").serving is not None
+    assert on_knative.shares().keys() == {OLD, NEW}
+
+
+def test_kserve_cannot_have_its_champion_back_beside_a_rollout(on_kserve: OnPlatform) -> None:
+    """It holds one beside: what to do is told."""
+    on_kserve.begin()
+    on_kserve.take_away(OLD)
+    with pytest.raises(TargetError, match="no room beside the rollout") as caught:
+        on_kserve.put(OLD)
+    assert "promote where what serves is gone" in str(caught.value.next_step)
+
+
+def test_an_image_that_somebody_changed_is_put_again(on_kserve: OnPlatform) -> None:
+    """Labels tell what a predictor is, and whoever edits it leaves them as they are."""
+    spec: Any = on_kserve.spec
+    spec["predictor"]["containers"][0]["image"] = "other.example/evil:1"
+    on_kserve.put(NEW)
+    spec = on_kserve.spec
+    assert spec["predictor"]["containers"][0]["image"] == f"registry.example/fn:{NEW}"
+
+
+def test_a_function_without_a_url_yet_has_a_status(on_kserve: OnPlatform) -> None:
+    """Who was killed as it was made is followed by another, who must see what is there."""
+    status: Any = on_kserve.cluster.objects["InferenceService", "shift"]["status"]
+    del status["url"]
+    assert on_kserve.target.status("shift").url == ""
