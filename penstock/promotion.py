@@ -206,7 +206,8 @@ class Promotion:
         if status is None or status.live is None:
             if not self._bring_back(wanted):
                 return None
-            status = self._target.status(self._function)
+            # What was put before may have gone with what is old.
+            revision, status = self._put(package), self._target.status(self._function)
         last = status.rollout
         if last and last.over and (last.revision, last.run) == (revision, run):
             return revision
@@ -352,7 +353,7 @@ class Promotion:
         if before.serving is not None:
             revision = before.serving.revision
             steps.append(lambda: self._target.route(self._function, revision))
-        elif before.absent and routed is not None:
+        elif before.absent and before.champion is None and routed is not None:
             steps.append(lambda: self._take_back(routed))
         if before.challenger:
             steps.append(lambda: registry.set_alias(pipeline, CHALLENGER, wanted.version))

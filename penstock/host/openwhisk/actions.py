@@ -84,6 +84,8 @@ class Actions:
         self._connections = Connections(MAX_RESULT, MAX_TIMEOUT / 1000, idle_seconds=3.0)
         # The start of a runner at which its process was initialised.
         self._begun: WeakKeyDictionary[Runner, int] = WeakKeyDictionary()
+        #: When its process answered last, by the monotonic clock.
+        self._answered: WeakKeyDictionary[Runner, float] = WeakKeyDictionary()
         self._beginning: WeakKeyDictionary[Runner, asyncio.Lock] = WeakKeyDictionary()
 
     def open(self, known: Mapping[str, Action]) -> None:
@@ -182,17 +184,21 @@ class Actions:
         self, runner: Runner, number: str, value: Mapping[str, Any], milliseconds: int
     ) -> tuple[str, Any]:
         """The status and result of one activation."""
-        deadline = round(time.time() * 1000) + milliseconds
+        milliseconds = min(milliseconds, MAX_TIMEOUT)
+        deadline, began, asks = round(time.time() * 1000) + milliseconds, time.monotonic(), False
         asked = {"value": value, "activation_id": number, "deadline": str(deadline)}
         try:
             async with asyncio.timeout(milliseconds / 1000):
                 if self._begun.get(runner) != runner.starts:
                     await self._begin(runner)
+                asks = True
                 answer = await self._post(runner, b"/run", asked)
+            self._answered[runner] = time.monotonic()
             result = parsed(answer.content)
         except TimeoutError:
-            # As OpenWhisk ends a container: else whoever asks next waits behind what hangs.
-            runner.kill()
+            # As OpenWhisk ends a container: else whoever asks next waits behind what hangs. One that answers others is slow.
+            if asks and self._answered.get(runner, 0.0) < began:
+                runner.kill()
             return _developer(f"The action exceeded its time limits of {milliseconds} milliseconds.")
         except TooLarge:
             return _developer(f"The action produced a response of more than {MAX_RESULT} bytes.")

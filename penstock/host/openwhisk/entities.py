@@ -64,7 +64,7 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    timeout: int = Field(default=60_000, ge=100, le=MAX_TIMEOUT)
+    timeout: int = Field(default=60_000, ge=100, le=300_000)  # an earlier release took as much as OpenWhisk
     memory: int = Field(default=256, ge=128, le=2048)
     logs: int = Field(default=10, ge=0, le=10)
 

@@ -22,6 +22,7 @@ from penstock.host.openwhisk.entities import (
     KIND,
     MAX_CODE,
     MAX_PARAMETERS,
+    MAX_TIMEOUT,
     Action,
     ActionContent,
     Exec,
@@ -101,6 +102,7 @@ class OpenWhisk:
                 for name in bounds
                 for end in ("min", "max")
             },
+            "maxActionTimeout": MAX_TIMEOUT,
         }
 
     # -- namespaces ---------------------------------------------------------------------------------------------
@@ -262,10 +264,13 @@ class OpenWhisk:
 
 def _limits(before: Limits, given: Mapping[str, Any]) -> Limits:
     try:
-        return Limits.model_validate({**before.model_dump(), **given})
+        found = Limits.model_validate({**before.model_dump(), **given})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise HostError(400, f"limits.{first['loc'][0]} is {first['input']!r}: {first['msg']}") from error
+    if "timeout" in given and found.timeout > MAX_TIMEOUT:
+        raise HostError(400, f"limits.timeout is {found.timeout}: Input should be at most {MAX_TIMEOUT}")
+    return found
 
 
 def _components(held: Namespace, path: str, given: list[str]) -> list[str]:

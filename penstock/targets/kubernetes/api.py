@@ -221,9 +221,11 @@ class Api:
             if answer.status_code not in _AGAIN or last:
                 status, said = answer.status_code, _status(answer)
                 message = f"{method} {path}: {status}: {said or answer.text[:200]}"
-                next_step = _next_step(status, self.namespace)
                 if not said and answer.text.strip() == _NO_SUCH_KIND:
-                    raise UnknownKind(message, next_step=next_step)
+                    raise UnknownKind(
+                        message, next_step=f"see that {self._access.server} is a cluster that has this kind"
+                    )
+                next_step = _next_step(status, self.namespace)
                 # Whoever else says that there is none, or that another wrote, does not know.
                 raise TargetError(message, next_step=next_step, status=status if said else None)
         raise AssertionError

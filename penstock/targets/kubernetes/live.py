@@ -75,8 +75,8 @@ def moved(live: Live | None, revision: str) -> Live:
     if watch and not watch.record.over:
         state: State = "promoted" if watch.record.revision == revision else "aborted"
         watch = watch.ended(state, f"the live name was moved to {revision}")
-        live = replace(live, rollout=watch.model_dump_json(), traffic="")
-    return routed(live, revision)
+        live = replace(live, rollout=watch.model_dump_json())
+    return routed(replace(live, traffic=""), revision)
 
 
 def routed(live: Live, revision: str) -> Live:

@@ -81,7 +81,7 @@ class Services(LiveNames):
         if service is None or service["spec"].get("selector") != manifests.of_revision(name, live.revision):
             found.append(f"the Service {objects} does not select the pods of {live.revision}")
         if self._given.parent is not None:
-            route = ours(self._api, "HTTPRoute", objects, name)
+            route = self._route(name)
             wanted = manifests.http_route(name, self._given.parent, self.url(name))
             if route is None or _asked(route) != _asked(wanted):
                 found.append(f"the HTTPRoute {objects} does not lead to the Service")
@@ -90,10 +90,17 @@ class Services(LiveNames):
     def remove(self, name: str) -> None:
         """Take it away, how callers come to it first."""
         objects = manifests.object_name(name)
-        if self._given.parent is not None and ours(self._api, "HTTPRoute", objects, name) is not None:
+        if self._given.parent is not None and self._route(name) is not None:
             self._api.delete("HTTPRoute", objects)
         if self.find(name) is not None:
             self._api.delete("Service", objects)
+
+    def _route(self, name: str) -> Object | None:
+        """How callers come to it; None where there is no such route, nor where the cluster knows none at all."""
+        try:
+            return ours(self._api, "HTTPRoute", manifests.object_name(name), name)
+        except UnknownKind:
+            return None
 
 
 def _asked(route: Object) -> list[object]:

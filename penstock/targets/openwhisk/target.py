@@ -98,7 +98,8 @@ class OpenWhiskTarget:
             )
         # Of another image, or of steps that ran otherwise: what serves until the live name moves stays until then.
         same = [each for each in there if each != name and _revision(manifest.name, each) == revision]
-        self._forget(manifest.name, [*same, *_old(manifest.name, there)])
+        others = {each: about for each, about in there.items() if about.get("revision") != revision}
+        self._forget(manifest.name, [*same, *_old(manifest.name, others)])
         self._rolling.sweep(manifest.name, there)
         return revision
 

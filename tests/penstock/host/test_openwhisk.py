@@ -168,6 +168,7 @@ def test_an_action_as_it_is_told(shift: Guest, make_function: MakeFunction) -> N
         ("box/shift", {"exec": {"kind": "blackbox", "code": "!", "binary": True}}, 400, "not base64"),
         ("box/shift", {"exec": {"kind": "blackbox", "code": "aGk=", "binary": True}}, 400, "zip archive"),
         ("box/shift", {"limits": {"timeout": 99}, **sequence("x")}, 400, "limits.timeout is 99"),
+        ("box/shift", {"limits": {"timeout": 60_001}, **sequence("x")}, 400, "limits.timeout is 60001"),
         ("box/shift", {"version": "one", **sequence("x")}, 400, "version"),
         ("box/.hidden", sequence("x"), 400, "no name of an entity"),
         ("box/shift", sequence(), 400, "No component"),

@@ -17,7 +17,7 @@ from penstock.spec.rollout import Rollout
 from penstock.targets import TargetError
 from penstock.targets.kubernetes import manifests, rolling, rollouts, settings
 from penstock.targets.kubernetes import target as module
-from penstock.targets.kubernetes.api import Api
+from penstock.targets.kubernetes.api import Api, UnknownKind
 from penstock.targets.kubernetes.deployments import replicas
 from penstock.targets.kubernetes.manifests import Revision, Shape
 from penstock.targets.kubernetes.target import KubernetesTarget
@@ -448,3 +448,30 @@ def test_a_record_that_is_no_record_is_none(stage: Stage) -> None:
     assert (status.live, status.rollout) == (OLD, None)
     stage.target.route("shift", NEW)
     assert stage.target.status("shift").live == NEW
+
+
+def test_a_rollout_whose_record_is_gone_ends_with_the_next_move() -> None:
+    """By replicas the Service selects two revisions' pods: moved, it selects one's."""
+    stage = Stage(Cluster(), given_settings())
+    stage.begin()
+    del stage.cluster.objects["Service", "shift"]["metadata"]["annotations"][manifests.ROLLOUT]
+    assert stage.target.status("shift").lost
+    stage.target.route("shift", OLD)
+    assert stage.target.status("shift").lost == ()
+    assert stage.shares() == {OLD: 1000}
+
+
+def test_a_cluster_without_routes_lets_a_function_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Gateway API taken away since: that is told as lost, and the function can be taken away."""
+    stage = Stage(Cluster(), given_settings(gateway="gateways/public"))
+    get = stage.cluster.get
+
+    def without(kind: str, name: str) -> Any:
+        if kind == "HTTPRoute":
+            raise UnknownKind("404 page not found")
+        return get(kind, name)
+
+    monkeypatch.setattr(stage.cluster, "get", without)
+    assert stage.target.status("shift").lost == ("the HTTPRoute shift does not lead to the Service",)
+    stage.target.remove("shift")
+    assert stage.cluster.get("Service", "shift") is None
