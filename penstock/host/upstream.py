@@ -6,6 +6,8 @@ A general client takes longer for a request than a small model for its answer.
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -33,6 +35,9 @@ class Answer:
 
 
 _CONNECT_SECONDS = 5.0  # on the same machine, to a process that listens
+#: For so long the host looks for the one answer that is due without sleeping, where another processor may work on it: to be woken
+#: takes longer than a small model. (As the kernel does it for sockets: net.core.busy_read.)
+POLL_SECONDS = 0.001 if (os.cpu_count() or 1) > 1 else 0.0
 
 #: What comes of a request.
 Outcome = Answer | Exception
@@ -141,9 +146,16 @@ class Connections:
         done: Callable[[Outcome], None],
     ) -> None:
         connection.ask(method, target, headers, content, done)
-        self._asked[connection] = asyncio.get_running_loop().time()
+        now = self._asked[connection] = time.perf_counter()
         if self._watch is None:
             self._look()
+        if connection.quick and len(self._asked) == 1:
+            self._poll(connection, now)
+
+    def _poll(self, connection: _Connection, since: float) -> None:
+        """Have the loop go on without a pause until that request has its answer, or that takes too long for it."""
+        if self._asked.get(connection) == since and time.perf_counter() < since + POLL_SECONDS:
+            asyncio.get_running_loop().call_soon(self._poll, connection, since)
 
     def _look(self) -> None:
         """End the first request where it is late, and look again when the next may be.
@@ -153,15 +165,18 @@ class Connections:
         loop = asyncio.get_running_loop()
         self._watch = None
         for connection, since in self._asked.items():
-            end = since + self._answer_seconds
-            self._watch = loop.call_at(end, self._look)  # before anybody is told, who may ask anew
-            if end <= loop.time():
+            left = since + self._answer_seconds - time.perf_counter()
+            self._watch = loop.call_later(
+                max(left, 0), self._look
+            )  # before anybody is told, who may ask anew
+            if left <= 0:
                 connection.fail(TimeoutError())
             break
 
     def _told(self, connection: _Connection) -> None:
         """One has its answer, or none that it could be asked for another after."""
-        self._asked.pop(connection, None)
+        since = self._asked.pop(connection, None)
+        connection.quick = since is not None and time.perf_counter() - since < POLL_SECONDS
         if connection.reusable:
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.setdefault(connection.port, []).append(connection)
@@ -194,6 +209,8 @@ class _Connection(asyncio.Protocol):
         self.port = port
         self.idle_since = 0.0
         self.reusable = False
+        #: Whether its process answered its last request soon.
+        self.quick = True
         self._max_bytes = max_bytes
         self._told = told
         self._lost = lost

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
+from penstock.host import upstream
 from penstock.host.upstream import Answer, Connections, Ended, TooLarge
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -20,6 +22,7 @@ class Server:
         self.connections = 0
         self.requests: list[bytes] = []
         self.port = 0
+        self.pause = 0.0
         self.ended = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -29,6 +32,7 @@ class Server:
                 size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
                 self.requests.append(head + await reader.readexactly(size))
                 answer = self.answers.pop(0)
+                await asyncio.sleep(self.pause)
                 if answer is None:
                     break
                 writer.write(answer)
@@ -175,6 +179,44 @@ def test_whoever_gives_up_once_it_is_answered_ends_nothing() -> None:
         assert (outcome.content, server.connections) == (b"ok", 1)
 
     play(scenario, OK, OK)
+
+
+def test_an_answer_is_looked_for_without_sleeping_while_they_come_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For a bounded time, of one request alone, and not of a process that was slow last; one that is quick again is looked for again."""
+    polls: list[float] = []
+    poll = Connections._poll
+
+    def counted(self: Connections, connection: Any, since: float) -> None:
+        polls.append(since)
+        poll(self, connection, since)
+
+    monkeypatch.setattr(Connections, "_poll", counted)
+    monkeypatch.setattr(upstream, "POLL_SECONDS", 0.05)
+
+    async def scenario(server: Server, connections: Connections) -> None:
+        await ask(server, connections)
+        assert len(polls) > 1
+        assert len(set(polls)) == 1
+        server.pause = 0.3
+        asking = asyncio.create_task(ask(server, connections))
+        await asyncio.sleep(0.15)
+        seen = len(polls)
+        await asking
+        assert len(polls) == seen, "it sleeps by now"
+        await ask(server, connections)
+        assert len(polls) == seen, "it was slow last"
+        server.pause = 0
+        await ask(server, connections)
+        assert len(polls) == seen
+        await ask(server, connections)
+        assert len(polls) > seen
+        seen = len(set(polls))
+        await asyncio.gather(*(ask(server, connections) for _ in range(3)))
+        assert len(set(polls)) <= seen + 1
+
+    play(scenario, *[OK] * 8)
 
 
 def test_an_answer_that_is_late() -> None:
