@@ -193,15 +193,15 @@ def test_an_answer_is_looked_for_without_sleeping_while_they_come_soon(
         poll(self, connection, since)
 
     monkeypatch.setattr(Connections, "_poll", counted)
-    monkeypatch.setattr(upstream, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(upstream, "POLL_SECONDS", 0.5)
 
     async def scenario(server: Server, connections: Connections) -> None:
         await ask(server, connections)
         assert len(polls) > 1
         assert len(set(polls)) == 1
-        server.pause = 0.3
+        server.pause = 1.2
         asking = asyncio.create_task(ask(server, connections))
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.8)
         seen = len(polls)
         await asking
         assert len(polls) == seen, "it sleeps by now"
