@@ -163,7 +163,7 @@ class Promotion:
             return None
         self._target.prepare()
         status = self._status()
-        if status and status.serving:  # else no rollout goes on beside it
+        if status and status.serving and status.rollout:  # where nothing serves none goes on beside it
             status = self._stepped()
         rollout, serving = (status.rollout, status.serving) if status else (None, None)
         for version in self._forgotten(rollout):
@@ -234,9 +234,8 @@ class Promotion:
         champion = self._registry.champion(self._pipeline)
         if champion is None or champion.version == wanted.version:
             return False
-        with suppress(
-            PenstockError
-        ):  # what cannot be brought back must not keep a version from taking its place
+        # What cannot be brought back must not keep a version from taking its place.
+        with suppress(PenstockError):
             self._move(champion, self._registration(champion))
             return True
         return False
@@ -284,7 +283,6 @@ class Promotion:
         """Make it the champion and live; `since` where it is live already, by a rollout."""
         revision = self._put(package)
         before = self._now(wanted)
-        routed: str | None = None
         try:
             self._registry.set_alias(self._pipeline, CHAMPION, wanted.version)
             same = before.serving is not None and before.serving.revision == revision
@@ -294,7 +292,6 @@ class Promotion:
             if before.challenger:
                 self._registry.drop_alias(self._pipeline, CHALLENGER)
             # The live pointer comes last: where it names the revision, all before it was done.
-            routed = revision
             self._target.route(self._function, revision)
             answers = self._target.serving(self._function)
             if answers != revision:
@@ -303,7 +300,7 @@ class Promotion:
                     next_step="see the function's log: penstock logs " + self._function,
                 )
         except Exception as error:  # whatever it was: what served before must serve again
-            left = self._restore(wanted, before, routed)
+            left = self._restore(wanted, before, revision)
             if not isinstance(error, TargetError):
                 raise
             raise DeployError(
@@ -345,16 +342,16 @@ class Promotion:
                 return None
             raise
 
-    def _restore(self, wanted: Version, before: _Before, routed: str | None) -> str:
-        """Undo each step of `_move`, whatever becomes of the others, also of the live name where it may lead to `routed` by now; says what serves now."""
+    def _restore(self, wanted: Version, before: _Before, moved: str) -> str:
+        """Undo each step of `_move` to the revision `moved`, whatever becomes of the others; says what serves now."""
         pipeline, registry = self._pipeline, self._registry
         # The live pointer first, as callers wait for it.
         steps: list[Callable[[], None]] = []
         if before.serving is not None:
             revision = before.serving.revision
             steps.append(lambda: self._target.route(self._function, revision))
-        elif before.absent and before.champion is None and routed is not None:
-            steps.append(lambda: self._take_back(routed))
+        elif before.absent and before.champion is None:
+            steps.append(lambda: self._take_back(moved))
         if before.challenger:
             steps.append(lambda: registry.set_alias(pipeline, CHALLENGER, wanted.version))
         kept = {tag: wanted.tags[tag] for tag in (REGISTER_PATH, PROMOTED_AT) if tag in wanted.tags}

@@ -38,6 +38,7 @@ from penstock.host.proxy import METRICS, Proxy
 from penstock.host.state import HostRecord, StateFolder
 from penstock.host.upload import read_body, save_body
 from penstock.host.whole import Whole, parts_of
+from penstock.numbers import whole
 from penstock.rollout.labels import Label
 from penstock.rollout.record import ACTIONS, Action
 from penstock.spec.rollout import Rollout
@@ -286,8 +287,8 @@ class Host:
 
     async def _logs(self, request: Request) -> Response:
         given = request.query_params.get("lines", "100")
-        most = int(given.lstrip("0")[:9] or 0) if given.isascii() and given.isdigit() else 0
-        if not 1 <= most <= _MAX_LOG_LINES:
+        most = whole(given)
+        if most is None or not 1 <= most <= _MAX_LOG_LINES:
             said = f"lines is {given[:80]!r}: expected a whole number from 1 to {_MAX_LOG_LINES}"
             raise HostError(422, said)
         lines = self._functions.log_tail(_name(request), most)

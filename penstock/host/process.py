@@ -117,7 +117,9 @@ class RuntimeProcess:
         async for line in lines_of(stream):
             event = event_in(line)
             port, reason = event.get("port"), event.get("reason")
-            if source == "out" and not self._port.done() and type(port) is int and self._listens(port):
+            waits = source == "out" and not self._port.done()
+            # Looked at in a thread, as a package may print many of them.
+            if waits and type(port) is int and await asyncio.to_thread(self._listens, port):
                 self._port.set_result(port)
             if isinstance(reason, str):
                 self.reasons.append(reason)

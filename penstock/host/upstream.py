@@ -162,16 +162,15 @@ class Connections:
 
         One timer does for all, as all may take as long: to set one for each takes longer than to parse its answer.
         """
-        loop = asyncio.get_running_loop()
         self._watch = None
-        for connection, since in self._asked.items():
-            left = since + self._answer_seconds - time.perf_counter()
-            self._watch = loop.call_later(
-                max(left, 0), self._look
-            )  # before anybody is told, who may ask anew
-            if left <= 0:
-                connection.fail(TimeoutError())
-            break
+        if not self._asked:
+            return
+        connection, since = next(iter(self._asked.items()))
+        left = since + self._answer_seconds - time.perf_counter()
+        # Before anybody is told, who may ask anew.
+        self._watch = asyncio.get_running_loop().call_later(max(left, 0), self._look)
+        if left <= 0:
+            connection.fail(TimeoutError())
 
     def _told(self, connection: _Connection) -> None:
         """One has its answer, or none that it could be asked for another after."""

@@ -97,8 +97,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole. Raises ValueError, which the server answers with a 400, where it is too large."""
         self._in_head = False
-        if self._deadline is not None:
-            self._have_head()
+        self._have_head()
         # It may be no more than a part of what it came in, but not more than that.
         if self._first + self._head > MAX_HEAD and self._size() > MAX_HEAD:
             raise ValueError("the head is too large")
@@ -144,8 +143,7 @@ class Connection(HttpToolsProtocol):
             super().on_response_complete()
         else:
             self.server_state.total_requests += 1
-            if self.flow.read_paused:
-                self.flow.resume_reading()
+            self.flow.resume_reading()
 
     def _unset_keepalive_if_required(self) -> None:
         """One timer does for all requests of a connection: to set one for each takes longer than to parse it."""
@@ -212,9 +210,7 @@ class Connection(HttpToolsProtocol):
             taken = True
         if taken:
             self.cycle = whole  # type: ignore[assignment] # it has all that uvicorn asks of one
-            self._held = None
-            if self._rest is not None:
-                self._have_rest()
+            self._have_rest()
         return taken
 
     def _begin(self) -> None:

@@ -17,6 +17,7 @@ from penstock.host.limits import Limits
 from penstock.host.openwhisk.entities import MAX_PARAMETERS, NAME, parsed
 from penstock.host.openwhisk.namespaces import MISSING, Namespace, Namespaces
 from penstock.host.upload import read_body
+from penstock.numbers import whole
 
 _MAX_BODY: Final = 50 * 2**20
 _B = TypeVar("_B", bound=BaseModel)
@@ -111,8 +112,8 @@ def whole_number(request: Request, key: str, usual: int, least: int, most: int) 
     given = request.query_params.get(key)
     if given is None:
         return usual
-    number = int(given.lstrip("0")[:17] or 0) if given.isascii() and given.isdigit() else -1
-    if not least <= number <= most:
+    number = whole(given)
+    if number is None or not least <= number <= most:
         raise HostError(
             400,
             f"The query parameter '{key}' is {given[:80]!r}: expected a whole number from {least} to {most}",

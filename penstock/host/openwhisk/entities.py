@@ -22,8 +22,8 @@ KIND: Final = "blackbox"
 #: OpenWhisk's own bounds, in bytes.
 MAX_CODE: Final = 48 * 2**20
 MAX_PARAMETERS: Final = 2**20
-#: In milliseconds.
-MAX_TIMEOUT: Final = 60_000  # what the runtime takes for an answer
+#: Of an activation, in milliseconds: what the runtime takes for an answer.
+MAX_TIMEOUT: Final = 60_000
 
 _VERSION = r"^\d{1,9}\.\d{1,9}\.\d{1,9}$"
 

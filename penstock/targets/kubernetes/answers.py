@@ -16,11 +16,11 @@ def told(platform: str, name: str, answer: httpx.Response) -> Any:
     try:
         found = answer.json()
     except ValueError:
-        found = {"error": f"{answer.text[:200]!r} is no JSON"}
+        why = f"{answer.text[:200]!r} is no JSON"
         if answer.is_success:
-            raise TargetError(
-                f"{name} on {platform}: {found['error']}", next_step="see what answers in its place"
-            ) from None
+            next_step = "see what answers in its place"
+            raise TargetError(f"{name} on {platform}: {why}", next_step=next_step) from None
+        found = {"error": why}
     if answer.is_success:
         return found
     said = found if isinstance(found, dict) else {}

@@ -52,6 +52,11 @@ class UnknownKind(TargetError):
     """The API server, or what stands before it, has no such page: that of a kind that it knows would be there."""
 
 
+def is_unknown(error: TargetError) -> bool:
+    """Whether a kind is not there, by a request of its list or to make one of it: as a whole group, or by itself."""
+    return isinstance(error, UnknownKind) or error.status == 404
+
+
 class Api:
     """One namespace. Every method raises TargetError, whose `status` is what the server answered with."""
 

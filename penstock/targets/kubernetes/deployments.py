@@ -10,7 +10,7 @@ from penstock.targets.asking import polls
 from penstock.targets.kubernetes import manifests, trouble
 from penstock.targets.kubernetes.api import Api, Object
 from penstock.targets.kubernetes.manifests import Revision, Shape
-from penstock.targets.kubernetes.owned import annotation, oldest_first, ours
+from penstock.targets.kubernetes.owned import annotation, label, oldest_first, ours
 from penstock.targets.kubernetes.trouble import Trouble
 
 #: For a revision to be ready: a node may have to come first, and the image to it.
@@ -113,7 +113,7 @@ class Deployments:
             state = "backoff" if found is not None and found.crashes else "starting"
         return RevisionStatus(
             revision=annotation(deployment, manifests.REVISION),
-            version=(deployment["metadata"].get("labels") or {}).get("app.kubernetes.io/version", ""),
+            version=label(deployment, "app.kubernetes.io/version"),
             state=state,
             restarts=trouble.restarts(own),
             error=None if found is None else found.reason,
@@ -125,8 +125,8 @@ class Deployments:
 
 def own_pods(deployment: Object, pods: Iterable[Object]) -> list[Object]:
     """Which of a function's pods are a Deployment's."""
-    short = (deployment["metadata"].get("labels") or {}).get(manifests.SHORT)
-    return [pod for pod in pods if (pod["metadata"].get("labels") or {}).get(manifests.SHORT) == short]
+    short = label(deployment, manifests.SHORT)
+    return [pod for pod in pods if label(pod, manifests.SHORT) == short]
 
 
 def old(deployments: Sequence[Object], kept: Collection[str]) -> list[Object]:

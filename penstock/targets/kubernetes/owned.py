@@ -33,6 +33,11 @@ def annotation(found: Object, name: str) -> str:
     return str((found["metadata"].get("annotations") or {}).get(name, ""))
 
 
+def label(found: Object, name: str) -> str:
+    """One of an object's labels; nothing where it has none of that name."""
+    return str((found["metadata"].get("labels") or {}).get(name, ""))
+
+
 def oldest_first(found: Iterable[Object]) -> list[Object]:
     """Objects by their age."""
     return sorted(found, key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["name"]))

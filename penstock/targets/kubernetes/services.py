@@ -8,7 +8,7 @@ from __future__ import annotations
 from penstock.targets import TargetError
 from penstock.targets.asking import crowded, tries
 from penstock.targets.kubernetes import manifests
-from penstock.targets.kubernetes.api import CONFLICT, Api, Object, UnknownKind
+from penstock.targets.kubernetes.api import CONFLICT, Api, Object, UnknownKind, is_unknown
 from penstock.targets.kubernetes.live import PATIENCE, LiveNames, watch_of
 from penstock.targets.kubernetes.manifests import Live
 from penstock.targets.kubernetes.owned import ours
@@ -63,7 +63,7 @@ class Services(LiveNames):
                     )
                 )
             except TargetError as error:
-                if isinstance(error, UnknownKind) or error.status == 404:
+                if is_unknown(error):
                     raise TargetError(
                         f"{PARENT_GATEWAY} is set, and this cluster knows no HTTPRoute: {error.message}",
                         next_step=f"install the Gateway API, or leave {PARENT_GATEWAY} unset",

@@ -142,22 +142,14 @@ class OpenWhisk:
 
     def actions(self, package: str) -> list[Mapping[str, Any]]:
         """The actions of a package, with their names and annotations; none where there is no such package."""
-        try:
-            answer = self._call("GET", f"/packages/{quote(package, safe='')}")
-        except TargetError as error:
-            if error.status == 404:
-                return []
-            raise
-        return _objects(answer, _json(answer).get("actions", []))
+        answer = self._there(f"/packages/{quote(package, safe='')}")
+        return [] if answer is None else _objects(answer, _json(answer).get("actions", []))
 
     def get(self, kind: Kind, path: str) -> Mapping[str, Any] | None:
         """What the server holds of an entity (an action's path is `package/name`), without its code; None where there is none."""
-        try:
-            answer = self._call("GET", _path(kind, path), params={"code": "false"})
-        except TargetError as error:
-            if error.status == 404:
-                return None
-            raise
+        answer = self._there(_path(kind, path), params={"code": "false"})
+        if answer is None:
+            return None
         found = _json(answer)
         if missing := sorted(_HAS[kind] - found.keys()):
             raise _garbage(answer, f"expected one of the {kind} with {', '.join(missing)}")
@@ -236,6 +228,15 @@ class OpenWhisk:
         params |= {key: at for key, at in (("since", since), ("upto", upto)) if at is not None}
         answer = self._call("GET", "/activations", params=params)
         return [_recorded(answer, record) for record in _list(answer)]
+
+    def _there(self, path: str, params: Mapping[str, str | int] | None = None) -> httpx.Response | None:
+        """What the server says of an entity; None where it says that there is none."""
+        try:
+            return self._call("GET", path, params=params)
+        except TargetError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def _call(
         self,

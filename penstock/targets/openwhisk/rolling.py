@@ -281,9 +281,10 @@ class Rolling:
         share = kept.record.share
         conductor = actions.named(f"{name}-rollout", kept.record.revision, kept.record.began, share)
         sides = self.sides(name, kept)
-        there = {each["name"] for each in self._server.actions(self._package)}
-        if conductor in components(live) and there >= {conductor, *sides}:
-            return conductor
+        if conductor in components(live):
+            there = {each["name"] for each in self._server.actions(self._package)}
+            if there >= {conductor, *sides}:
+                return conductor
         for side, chain in zip(sides, (kept.champion, kept.candidate, kept.champion), strict=True):
             self._server.put(
                 "actions", self._path(side), {**self.sequence(chain), "annotations": annotations}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.host.manifest import REVISION, Manifest
+from penstock.numbers import whole
 from penstock.rollout.record import Action, Record
 from penstock.spec.function import SCORE, Function
 from penstock.spec.rollout import Rollout
@@ -40,7 +41,6 @@ _NUMBER: Final = re.compile(r"[0-9a-f]{32}")
 
 #: Revisions of a function that stay beside the one that is put, and what serves.
 _KEPT: Final = 4
-
 Actions = Mapping[str, Mapping[str, Any]]
 
 
@@ -173,10 +173,8 @@ class OpenWhiskTarget:
         # One of whose actions somebody took away answers nothing.
         revisions = {
             about["revision"]: about
-            for action, about in there.items()
-            if about.get("function") == name
-            and "revision" in about
-            and there.keys() >= set(about.get("chain", [action]))
+            for action, about in _of_revisions(name, there).items()
+            if there.keys() >= set(about.get("chain", [action]))
         }
         live = self._live(name)
         kept = Kept.of(live)
@@ -362,8 +360,8 @@ def open_openwhisk(function: Function, _: Path) -> OpenWhiskTarget:
 
 def _number(variable: str, default: int, most: int = 10**6) -> int:
     said = os.environ.get(variable) or str(default)
-    number = int(said[:9]) if said.isascii() and said.isdigit() else 0
-    if not 1 <= number <= most:
+    number = whole(said)
+    if number is None or not 1 <= number <= most:
         raise TargetError(
             f"{variable} is {said!r}: expected a whole number from 1 to {most}",
             next_step=f"set it, to {default} say",
@@ -390,16 +388,20 @@ def _revision(name: str, action: str) -> str | None:
     return found and found[1]
 
 
-def _old(name: str, there: Actions) -> list[str]:
-    """Actions of a function's revisions but the newest of them; a version that is gone is put again when it is gone back to."""
-    own = {
+def _of_revisions(name: str, there: Actions) -> Actions:
+    """Those of `there` that are a revision of a function, or the model of one."""
+    return {
         action: about
         for action, about in there.items()
         if about.get("function") == name and "revision" in about
     }
-    versions = {about["revision"]: str(about["version"]) for about in own.values()}
-    # The registry counts them; others are of a package that somebody else made.
-    numbers = {revision: int(said) if said.isdecimal() else 0 for revision, said in versions.items()}
+
+
+def _old(name: str, there: Actions) -> list[str]:
+    """Actions of a function's revisions but the newest of them; a version that is gone is put again when it is gone back to."""
+    own = _of_revisions(name, there)
+    # The registry counts versions; others are of a package that somebody else made.
+    numbers = {about["revision"]: whole(str(about["version"])) or 0 for about in own.values()}
     kept = sorted(numbers, key=lambda revision: numbers[revision])[-_KEPT:]
     return [action for action, about in own.items() if about["revision"] not in kept]
 

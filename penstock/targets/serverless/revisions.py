@@ -11,7 +11,7 @@ from typing import Final
 from penstock.targets import RevisionStatus, TargetError
 from penstock.targets.kubernetes import manifests, trouble
 from penstock.targets.kubernetes.api import Api, Object
-from penstock.targets.kubernetes.owned import annotation, oldest_first
+from penstock.targets.kubernetes.owned import annotation, label, oldest_first
 from penstock.targets.kubernetes.trouble import Trouble
 from penstock.targets.serverless.platform import condition
 
@@ -78,7 +78,7 @@ class Revisions:
             state = "idle" if live else "stopped"
         return RevisionStatus(
             revision=annotation(revision, manifests.REVISION),
-            version=revision["metadata"]["labels"]["app.kubernetes.io/version"],
+            version=label(revision, "app.kubernetes.io/version"),
             state=state,
             restarts=trouble.restarts(pods),
             error=None if found is None else found.reason,

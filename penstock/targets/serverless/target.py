@@ -17,7 +17,7 @@ from penstock.targets import Status, TargetError
 from penstock.targets.asking import polls
 from penstock.targets.kubernetes import access, manifests, owned, settings
 from penstock.targets.kubernetes.answers import revision_in, told
-from penstock.targets.kubernetes.api import Api, Object, UnknownKind
+from penstock.targets.kubernetes.api import Api, Object, is_unknown
 from penstock.targets.kubernetes.live import answering, moved, serving, watch_of
 from penstock.targets.kubernetes.manifests import Live, Revision
 from penstock.targets.kubernetes.owned import annotation
@@ -64,7 +64,7 @@ class ServerlessTarget(RolledOut):
             try:
                 self._api.find(kind, manifests.of_function("none"))
             except TargetError as error:
-                if not isinstance(error, UnknownKind) and error.status != 404:
+                if not is_unknown(error):
                     raise
                 raise TargetError(
                     f"{self._platform.title} is not in this cluster, or not whole: it knows no {resource}",
